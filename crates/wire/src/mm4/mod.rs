@@ -1,0 +1,1 @@
+//! The codec of MM4 (TS 23.140 8.4.4).

@@ -1,0 +1,238 @@
+//! A response or a report came from a peer: what it may change, and what it may not.
+//!
+//! A response counts only if peer, message type and Transaction-ID match a transaction of ours; a report only for a
+//! recipient that we forwarded to that very peer. Everything else is taken, noted and ignored.
+
+use crate::arrive::mailbox_of;
+use crate::carry::fail;
+use crate::event::{Answer, Arrival};
+use crate::house::Peer;
+use crate::ledger::{Ledger, Origin, RecipientState, Response, TransactionState, What};
+use crate::turn::{Decision, Entropy, Turn};
+use crate::verdict::{Reason, Reply};
+use mms::{
+    AbstractMessage, DeliveryReportReq, ForwardRes, HeaderText, MailPath, MessageId, MessageType, MmId,
+    Party, ReadReplyReportReq, RequestStatus, TransactionId,
+};
+
+pub(crate) fn taken() -> Option<Answer> {
+    Some(Answer::Mail(Reply::new(250, (2, 0, 0), "taken")))
+}
+
+/// Decide about an `MM4_forward.RES` for this MM.
+pub(crate) fn responded(
+    mut turn: Turn<'_>,
+    arrival: &Arrival,
+    response: &ForwardRes,
+    entropy: Entropy<'_>,
+) -> Decision {
+    let key = response.transaction_id.as_ref().map(TransactionId::key);
+    let found =
+        turn.ledger.transactions.iter().position(|t| Some(t.id.key()) == key && t.peer == arrival.peer);
+    let Some(part) = found else {
+        // A guess, or a response of another peer: it changes nothing (threat: forged responses).
+        return Decision::only(taken());
+    };
+    let transaction = turn.ledger.transactions[part].clone();
+    let places = concerned(&turn, &transaction.recipients, &response.request_recipients, arrival);
+    let peer = arrival.peer.clone();
+    let said = response.status_text.as_ref().map_or(String::new(), |t| format!(": {t}"));
+    let status = response.request_status;
+    if places.is_empty() {
+        // Late, or said before. It may be heard any number of times.
+        return Decision::only(taken());
+    }
+    turn.tell(What::Response, Some(&peer), &places, format!("{status}{said}"));
+    match status {
+        RequestStatus::Ok => {
+            for place in &places {
+                let text = response.status_text.clone();
+                turn.enter(*place, RecipientState::Accepted, None, Some(status), text);
+            }
+        }
+        RequestStatus::ErrorNetworkProblem
+            if transaction.retries < turn.house.retry.response_retries
+                && turn.house.retry.next(transaction.retries + 1, turn.now, turn.deadline()).is_some() =>
+        {
+            // The pair of request and response is complete; a new try is a new transaction.
+            let retries = transaction.retries + 1;
+            let due = turn.now.plus(turn.house.retry.pause(retries));
+            turn.tell(What::Deferred, Some(&peer), &places, format!("{status}{said}"));
+            turn.open_transaction(&peer, places, retries, due, 0, entropy);
+        }
+        _ => {
+            fail(&mut turn, &places, Reason::ResponseError, &peer, &format!("{status}{said}"));
+            for place in &places {
+                let reason = Some(Reason::ResponseError);
+                let text = response.status_text.clone();
+                turn.enter(*place, RecipientState::Failed, reason, Some(status), text);
+            }
+        }
+    }
+    turn.finish(|_| taken())
+}
+
+/// The recipients of the transaction that the response is about and that still wait for it.
+fn concerned(turn: &Turn<'_>, all: &[u16], named: &[Party], arrival: &Arrival) -> Vec<u16> {
+    let waits = |i: &u16| {
+        let state = turn.ledger.recipients[usize::from(*i)].state;
+        matches!(state, RecipientState::Queued | RecipientState::Forwarded | RecipientState::Unconfirmed)
+    };
+    let plan = turn.house.peer(&arrival.peer).map(|p| p.number_plan.clone()).unwrap_or_default();
+    let is_named = |i: &u16| {
+        let ours = &turn.ledger.recipients[usize::from(*i)].party.address;
+        // A bare number is ours if its digits are, whatever the peer left out (`+`, the country code's prefix).
+        let digits = ours.number().map(mms::Number::digits);
+        named.iter().any(|p| {
+            let theirs = p.address.clone().normalised(&plan);
+            theirs == *ours || theirs.number().map(mms::Number::digits).is_some_and(|d| Some(d) == digits)
+        })
+    };
+    let everybody = named.is_empty() || all.len() == 1;
+    all.iter().copied().filter(|i| waits(i) && (everybody || is_named(i))).collect()
+}
+
+/// A report request, of either kind.
+pub(crate) struct Report<'a> {
+    pub response: MessageType,
+    pub transaction_id: Option<&'a TransactionId>,
+    pub message_id: Option<&'a MessageId>,
+    pub parties: [Option<&'a Party>; 2],
+    pub ack: bool,
+    pub sender: Option<&'a MailPath>,
+    pub kind: ReportKind<'a>,
+}
+
+pub(crate) enum ReportKind<'a> {
+    Delivery(&'a DeliveryReportReq),
+    Read(&'a ReadReplyReportReq),
+}
+
+/// The message as a report request, if it is one.
+pub(crate) fn report(message: &AbstractMessage) -> Option<Report<'_>> {
+    match message {
+        AbstractMessage::DeliveryReportReq(m) => Some(Report {
+            response: MessageType::DeliveryReportRes,
+            transaction_id: m.transaction_id.as_ref(),
+            message_id: m.message_id.as_ref(),
+            parties: [m.recipient.as_ref(), m.originator.as_ref()],
+            ack: m.ack_request == Some(true),
+            sender: m.sender.as_ref(),
+            kind: ReportKind::Delivery(m),
+        }),
+        AbstractMessage::ReadReplyReportReq(m) => Some(Report {
+            response: MessageType::ReadReplyReportRes,
+            transaction_id: m.transaction_id.as_ref(),
+            message_id: m.message_id.as_ref(),
+            parties: [m.recipient.as_ref(), m.originator.as_ref()],
+            ack: m.ack_request == Some(true),
+            sender: m.sender.as_ref(),
+            kind: ReportKind::Read(m),
+        }),
+        _ => None,
+    }
+}
+
+/// Decide about a report for this MM; `None` when it does not fit this MM, so that it is for an unknown one.
+pub(crate) fn reported(mut turn: Turn<'_>, arrival: &Arrival, report: &Report<'_>) -> Option<Decision> {
+    let house = turn.house;
+    let peer = house.peer(&arrival.peer)?;
+    let place = reported_recipient(&turn.ledger, peer, report)?;
+    let recipient = &mut turn.ledger.recipients[usize::from(place)];
+    let text = match &report.kind {
+        ReportKind::Delivery(m) => {
+            let status = m.status?;
+            // A final report is not undone by a later one.
+            if !recipient.mm_status.is_some_and(mms::MmStatus::is_final) {
+                recipient.mm_status = Some(status);
+            }
+            format!("MM4_delivery_report.REQ: {status}")
+        }
+        ReportKind::Read(m) => {
+            let status = m.status?;
+            recipient.read_status.get_or_insert(status);
+            format!("MM4_read_reply_report.REQ: {status}")
+        }
+    };
+    turn.tell(What::Report, Some(&peer.name), &[place], text);
+    if report.ack {
+        owe(&mut turn, peer, arrival, report, RequestStatus::Ok, None);
+    }
+    Some(turn.finish(|_| taken()))
+}
+
+/// The recipient that a report is about: whichever of its two parties is a recipient that we forwarded to this very
+/// peer (live peers swap them), or the only one that we did.
+fn reported_recipient(ledger: &Ledger, peer: &Peer, report: &Report<'_>) -> Option<u16> {
+    let sent: Vec<u16> = ledger
+        .transactions
+        .iter()
+        .filter(|t| t.peer == peer.name && t.state != TransactionState::Queued)
+        .flat_map(|t| t.recipients.iter().copied())
+        .collect();
+    let named = report.parties.into_iter().flatten().find_map(|party| {
+        let address = party.address.clone().normalised(&peer.number_plan);
+        sent.iter().copied().find(|i| ledger.recipients[usize::from(*i)].party.address == address)
+    });
+    named.or(match sent[..] {
+        [only] => Some(only),
+        _ => None,
+    })
+}
+
+fn owe(
+    turn: &mut Turn<'_>,
+    peer: &Peer,
+    arrival: &Arrival,
+    report: &Report<'_>,
+    status: RequestStatus,
+    text: Option<HeaderText>,
+) {
+    turn.owe(Response {
+        kind: report.response,
+        peer: peer.name.clone(),
+        to: mailbox_of(peer, [report.sender, arrival.mail_from.as_ref()]),
+        transaction_id: report.transaction_id.cloned(),
+        message_id: report.message_id.cloned(),
+        status,
+        text,
+        recipients: Vec::new(),
+        entry: None,
+    });
+}
+
+/// Decide about a report that fits no MM of ours, or cannot be read: an answer if one was asked for, else nothing.
+pub(crate) fn unfit_report(
+    house: &crate::house::House,
+    now: mms::Timestamp,
+    id: MmId,
+    arrival: &Arrival,
+    report: &Report<'_>,
+) -> Decision {
+    let Some(peer) = house.peer(&arrival.peer).filter(|_| report.ack) else { return Decision::only(taken()) };
+    let (reason, detail) = arrival.trouble.clone().unwrap_or((Reason::UnknownMessage, String::new()));
+    let ledger = Ledger {
+        id,
+        origin: Origin::Received { peer: peer.name.clone(), mail_from: arrival.mail_from.clone() },
+        accepted: now,
+        expires: now.plus(house.retry.give_up),
+        request: None,
+        body: None,
+        recipients: Vec::new(),
+        transactions: Vec::new(),
+        responses: Vec::new(),
+        history: Vec::new(),
+        history_cut: 0,
+    };
+    let mut turn = Turn::new(house, now, ledger, 0, false);
+    let about = report.message_id.map_or("no Message-ID", |m| m.as_str());
+    turn.tell(
+        What::Refused,
+        Some(&peer.name),
+        &[],
+        format!("report about {about}: {} {detail}", reason.text()),
+    );
+    let text = Some(HeaderText::cleaned(reason.text()));
+    owe(&mut turn, peer, arrival, report, reason.request_status(), text);
+    turn.finish(|_| taken())
+}

@@ -1,0 +1,169 @@
+//! An errand: one message to bring to one peer, in words. What the courier carries.
+//!
+//! Owns: the mail that an entry of a queue stands for. Never knows: hosts, connections, octets.
+
+use crate::house::{House, Peer, PeerName};
+use crate::ledger::{Ledger, RESPONSE, RecipientState, Response, Transaction, TransactionState};
+use crate::store::{ContentRef, Entry};
+use mms::{
+    AbstractMessage, Address, DeliveryReportRes, ForwardReq, ForwardRes, HeaderText, MailPath, MessageType,
+    MmId, Party, ReadReplyReportRes, Timestamp, Visibility,
+};
+
+/// One mail to one peer.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    /// Its entry in the peer's queue.
+    pub entry: Entry,
+    /// The MM it is about.
+    pub mm: MmId,
+    /// To whom. The courier knows the hosts.
+    pub peer: PeerName,
+    /// Envelope sender.
+    pub mail_from: MailPath,
+    /// Envelope recipients.
+    pub recipients: Vec<MailPath>,
+    /// The header, in words.
+    pub message: AbstractMessage,
+    /// The body, where it is and at which octet it begins; `None` for responses and empty MMs.
+    pub body: Option<(ContentRef, u64)>,
+}
+
+/// What is to be done about an entry that is due.
+pub(crate) enum Due {
+    /// Carry this.
+    Carry(Box<Errand>),
+    /// Nothing: it was settled otherwise, or its peer is gone.
+    Nothing,
+}
+
+impl Ledger {
+    /// The errand behind an entry of this ledger.
+    pub(crate) fn errand(
+        &self,
+        house: &House,
+        entry: &Entry,
+        content: Option<&ContentRef>,
+        now: Timestamp,
+    ) -> Due {
+        let built = match entry.id.part & RESPONSE {
+            0 => self
+                .transactions
+                .get(usize::from(entry.id.part))
+                .and_then(|t| self.forward(house, t, entry, content)),
+            _ => self
+                .responses
+                .get(usize::from(entry.id.part & !RESPONSE))
+                .and_then(|r| self.response(house, r, entry, now)),
+        };
+        built.map_or(Due::Nothing, |errand| Due::Carry(Box::new(errand)))
+    }
+
+    /// STD 11 `Message-ID`: new for every attempt, since every attempt is a new mail.
+    fn internet_message_id(&self, house: &House, entry: &Entry) -> HeaderText {
+        let (part, attempt) = (entry.id.part, entry.attempt);
+        let resends = self.transactions.get(usize::from(part)).map_or(0, |t| t.resends);
+        HeaderText::cleaned(&format!("{}.{part}.{resends}.{attempt}@{}", self.id, house.domain()))
+    }
+
+    /// The recipients of a transaction that still wait for this errand.
+    fn waiting<'a>(&'a self, transaction: &'a Transaction) -> impl Iterator<Item = &'a Party> {
+        let states = [RecipientState::Queued, RecipientState::Forwarded];
+        transaction
+            .recipients
+            .iter()
+            .filter_map(|i| self.recipients.get(usize::from(*i)))
+            .filter(move |r| states.contains(&r.state))
+            .map(|r| &r.party)
+    }
+
+    fn forward(
+        &self,
+        house: &House,
+        transaction: &Transaction,
+        entry: &Entry,
+        content: Option<&ContentRef>,
+    ) -> Option<Errand> {
+        if transaction.state != TransactionState::Queued {
+            return None;
+        }
+        let peer = house.peer(&transaction.peer)?;
+        let domain = peer.domains.first()?;
+        let recipients: Vec<MailPath> =
+            self.waiting(transaction).map(|p| Party::at(p.address.clone(), domain).path()).collect();
+        let request = self.request.as_ref().filter(|_| !recipients.is_empty())?;
+        let hidden = request.sender_visibility == Some(Visibility::Hide);
+        let mut message = ForwardReq {
+            transaction_id: Some(transaction.id.clone()),
+            version: Some(peer.profile.version),
+            ack_request: Some(peer.profile.expects_response),
+            internet_message_id: Some(self.internet_message_id(house, entry)),
+            ..request.clone()
+        };
+        if hidden && peer.profile.anonymise_hidden {
+            message.from = anonymous(house);
+        }
+        let mail_from = message.sender.clone().unwrap_or_else(|| house.system_address.clone());
+        let body = content.zip(self.body).map(|(content, body)| (content.clone(), body.offset));
+        Some(Errand {
+            entry: entry.clone(),
+            mm: self.id,
+            peer: peer.name.clone(),
+            mail_from,
+            recipients,
+            message: AbstractMessage::ForwardReq(message),
+            body,
+        })
+    }
+
+    fn response(&self, house: &House, response: &Response, entry: &Entry, now: Timestamp) -> Option<Errand> {
+        response.entry?;
+        let peer = house.peer(&response.peer)?;
+        let mail = self.internet_message_id(house, entry);
+        Some(Errand {
+            entry: entry.clone(),
+            mm: self.id,
+            peer: peer.name.clone(),
+            mail_from: house.system_address.clone(),
+            recipients: vec![response.to.clone()],
+            message: response_message(house, peer, response, mail, now),
+            body: None,
+        })
+    }
+}
+
+/// `anonymous@our domain`, for peers that must not learn a hidden number.
+fn anonymous(house: &House) -> Option<Party> {
+    let domain = house.domain().clone();
+    Some(Party::from(Address::Email { local: "anonymous".into(), domain }))
+}
+
+fn response_message(
+    house: &House,
+    peer: &Peer,
+    response: &Response,
+    mail: HeaderText,
+    now: Timestamp,
+) -> AbstractMessage {
+    macro_rules! build {
+        ($ty:ident { $($extra:tt)* }) => {
+            AbstractMessage::$ty($ty {
+                version: Some(peer.profile.version),
+                transaction_id: response.transaction_id.clone(),
+                message_id: response.message_id.clone(),
+                request_status: response.status,
+                status_text: response.text.clone(),
+                $($extra)*
+                sender: Some(house.system_address.clone()),
+                to: Some(response.to.clone()),
+                date: Some(now),
+                internet_message_id: Some(mail),
+            })
+        };
+    }
+    match response.kind {
+        MessageType::DeliveryReportRes => build!(DeliveryReportRes {}),
+        MessageType::ReadReplyReportRes => build!(ReadReplyReportRes {}),
+        _ => build!(ForwardRes { request_recipients: response.recipients.clone() }),
+    }
+}

@@ -1,0 +1,136 @@
+//! What may happen to the heart: the closed list of events, and the answers that those who caused them get.
+
+use crate::house::PeerName;
+use crate::ledger::{Body, Ledger};
+use crate::store::{ContentRef, Entry};
+use crate::verdict::{Reason, Reply};
+use mms::{AbstractMessage, ForwardReq, MailPath, MmId, Party};
+use std::sync::Arc;
+
+/// An MM that a user or application of ours hands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// By what means it came: `cli`.
+    pub by: String,
+    /// The sender; must be one of ours.
+    pub from: Party,
+    /// Disclosed recipients.
+    pub to: Vec<Party>,
+    /// Disclosed recipients.
+    pub cc: Vec<Party>,
+    /// Undisclosed recipients.
+    pub bcc: Vec<Party>,
+    /// Everything else that the sender said: subject, class, expiry, reports, content type. Ids, addresses, date
+    /// and system addresses in it are ignored and made here.
+    pub request: ForwardReq,
+    /// The content, body only.
+    pub body: Option<Body>,
+    /// Where it is stored.
+    pub content: Option<ContentRef>,
+}
+
+/// A mail that a peer brought, read but not judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The peer, known by its connection.
+    pub peer: PeerName,
+    /// The envelope sender; `None` for `<>`.
+    pub mail_from: Option<MailPath>,
+    /// The envelope recipients, in order.
+    pub recipients: Vec<MailPath>,
+    /// What the header says.
+    pub message: Arrived,
+    /// Why it cannot be processed as what it says it is, if so, and what was found.
+    pub trouble: Option<(Reason, String)>,
+    /// How many `Received` fields it has.
+    pub hops: usize,
+    /// Octets of the content after decoding, about.
+    pub decoded_size: u64,
+    /// The content, header block included.
+    pub body: Option<Body>,
+    /// Where it is stored.
+    pub content: Option<ContentRef>,
+}
+
+/// What a mail turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one lives for the length of a turn")]
+pub enum Arrived {
+    /// One of the six abstract messages.
+    Message(AbstractMessage),
+    /// An MM4 message of a type that we do not know, with as much of it as could be read as a forward request.
+    Unknown {
+        /// The value of `X-Mms-Message-Type`.
+        message_type: String,
+        /// Ids, addresses and whether an answer is asked for.
+        request: ForwardReq,
+    },
+    /// Ordinary mail.
+    NotMm4,
+}
+
+/// How an attempt to bring an errand to its peer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// No connection could be had, or the peer turned it away before the errand began. Counts against the peer, not
+    /// against the errand.
+    Unreachable(String),
+    /// The peer answered.
+    Answered {
+        /// One reply for each recipient of the errand, in order.
+        recipients: Vec<Reply>,
+        /// The reply after the final dot, if it came to that.
+        content: Option<Reply>,
+    },
+    /// The connection broke in the middle of it. Whether the peer has it, nobody knows.
+    Broken(String),
+    /// It cannot be made into a mail or read from the store; our own trouble.
+    Unable(String),
+}
+
+/// What may happen.
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one lives for the length of a turn")]
+pub enum Event {
+    /// An MM was handed in.
+    Submitted(Box<Submission>),
+    /// A mail came from a peer.
+    Arrived(Box<Arrival>),
+    /// An errand came back.
+    Carried {
+        /// The errand's entry, as it was dispatched.
+        entry: Entry,
+        /// How it ended.
+        how: Carried,
+    },
+    /// A local recipient fetched the MM.
+    Retrieved {
+        /// Which recipient; `None` = every local one.
+        recipient: Option<Party>,
+    },
+    /// An operator wants it tried at once.
+    RetryNow {
+        /// Parts of errands that are on their way and are left alone.
+        in_flight: Vec<u16>,
+    },
+    /// An operator wants it gone.
+    Drop {
+        /// Why, in the operator's words.
+        why: String,
+    },
+    /// The time that the ledger asked to be woken at has come.
+    Woken,
+}
+
+/// What the one who caused an event is told, once everything that the answer promises is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To a peer's connection, after the final dot.
+    Mail(Reply),
+    /// The MM, as it is now.
+    Ledger(Arc<Ledger>),
+    /// There is no such MM.
+    Unknown(MmId),
+    /// It was refused, or could not be stored; nothing of it happened.
+    Refused(Reason, String),
+}

@@ -1,0 +1,486 @@
+//! The ledger of one MM: what we know of it and what we still owe.
+//!
+//! Owns: recipients and their states, transactions (requests of ours that await a response), responses that we owe,
+//! history. Never knows: how anything looks on a wire, what time it is, where it is stored.
+//!
+//! A crash leaves the last committed ledger. An errand that was in flight is due again; the recipient Relay/Server
+//! discards the repeat by Message-ID (TS 23.140 8.4.1; RFC 1047 says why no sender can do better).
+
+use crate::house::PeerName;
+use crate::pack::{Damaged, Pack, damaged, pack_struct, pack_words};
+use crate::store::{Entry, EntryId, QueueId};
+use crate::verdict::Reason;
+use mms::{
+    ForwardReq, HeaderText, MailPath, MessageId, MessageType, MmId, MmStatus, Party, ReadStatus,
+    RequestStatus, Timestamp, TransactionId,
+};
+use std::fmt;
+
+/// All that is known and owed about one MM, or about one mail that needs an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Our name for it.
+    pub id: MmId,
+    /// Where it came from.
+    pub origin: Origin,
+    /// When we took responsibility.
+    pub accepted: Timestamp,
+    /// When its validity ends.
+    pub expires: Timestamp,
+    /// The MM's control information; `None` for a mail that only needs an answer.
+    pub request: Option<ForwardReq>,
+    /// Its content, as long as it is kept.
+    pub body: Option<Body>,
+    /// Every recipient that is ours to deliver to.
+    pub recipients: Vec<Recipient>,
+    /// Requests of ours, in the order of their making. The place in this list is the part of the errand.
+    pub transactions: Vec<Transaction>,
+    /// Responses that we owe.
+    pub responses: Vec<Response>,
+    /// What happened, oldest first.
+    pub history: Vec<Moment>,
+    /// Moments left out of the middle of a long history.
+    pub history_cut: u32,
+}
+
+/// How an MM came to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Handed in by a user or application of ours.
+    Submitted {
+        /// By what means: `cli`.
+        by: String,
+    },
+    /// From a peer.
+    Received {
+        /// The peer, known by its connection, never by what the message says.
+        peer: PeerName,
+        /// The envelope sender; `None` for `<>`.
+        mail_from: Option<MailPath>,
+    },
+}
+
+/// The kept content and where its body begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// Octets of the whole content in wire form, header block included if there is one.
+    pub len: u64,
+    /// Octets before the body: the header block and the empty line, 0 for a submitted MM.
+    pub offset: u64,
+    /// CRC-32C of the body, to tell a repeat from another MM under the same id.
+    pub digest: u32,
+}
+
+/// How a recipient is addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecipientKind {
+    /// Named in `To`.
+    To,
+    /// Named in `Cc`.
+    Cc,
+    /// In the envelope only.
+    Bcc,
+}
+
+impl RecipientKind {
+    const ALL: &'static [Self] = &[Self::To, Self::Cc, Self::Bcc];
+}
+
+/// One recipient of the MM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// The address in canonical form, with the domain that the envelope had.
+    pub party: Party,
+    /// How it is addressed.
+    pub kind: RecipientKind,
+    /// How far it got.
+    pub state: RecipientState,
+    /// Why, where the state needs a reason.
+    pub reason: Option<Reason>,
+    /// The status that a response gave or carries.
+    pub status: Option<RequestStatus>,
+    /// The other side's words, or ours.
+    pub text: Option<HeaderText>,
+    /// When the state was entered.
+    pub since: Timestamp,
+    /// What a delivery report said.
+    pub mm_status: Option<MmStatus>,
+    /// What a read-reply report said.
+    pub read_status: Option<ReadStatus>,
+}
+
+/// How far an MM got for one recipient. The order is the order in which states may follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecipientState {
+    /// Waits for its peer.
+    Queued,
+    /// The peer's SMTP said `250`; a response may be awaited.
+    Forwarded,
+    /// The peer took it, but its response never came.
+    Unconfirmed,
+    /// The peer's response was `Ok`.
+    Accepted,
+    /// In the mailbox.
+    Stored,
+    /// Fetched from the mailbox.
+    Retrieved,
+    /// Validity ended first.
+    Expired,
+    /// We refused it when it arrived.
+    Refused,
+    /// It failed after it was accepted here.
+    Failed,
+    /// It was a repeat; the first one counts.
+    Duplicate,
+}
+
+impl RecipientState {
+    const ALL: &'static [Self] = &[
+        Self::Queued,
+        Self::Forwarded,
+        Self::Unconfirmed,
+        Self::Accepted,
+        Self::Stored,
+        Self::Retrieved,
+        Self::Expired,
+        Self::Refused,
+        Self::Failed,
+        Self::Duplicate,
+    ];
+
+    /// One word for JSON and tables.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Forwarded => "forwarded",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Accepted => "accepted",
+            Self::Stored => "stored",
+            Self::Retrieved => "retrieved",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+impl fmt::Display for RecipientState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// One `MM4_forward.REQ` of ours to one peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Joins it to its response; unguessable.
+    pub id: TransactionId,
+    /// The peer.
+    pub peer: PeerName,
+    /// Places in [`Ledger::recipients`].
+    pub recipients: Vec<u16>,
+    /// How far it got.
+    pub state: TransactionState,
+    /// Sent again because no response came, so many times.
+    pub resends: u32,
+    /// Made anew because a response said "try again", so many times.
+    pub retries: u32,
+    /// Its entry in the peer's queue, while it has one: due time and attempts.
+    pub entry: Option<(Timestamp, u32)>,
+}
+
+/// How far a transaction got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionState {
+    /// In the peer's queue.
+    Queued,
+    /// The peer took it; its response is awaited until then.
+    Awaiting(Timestamp),
+    /// Nothing more will come of it.
+    Settled,
+}
+
+/// One response that we owe a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Which of the three.
+    pub kind: MessageType,
+    /// The peer that asked. Only its configured hosts are ever connected to.
+    pub peer: PeerName,
+    /// The mailbox there.
+    pub to: MailPath,
+    /// The request's, octet for octet.
+    pub transaction_id: Option<TransactionId>,
+    /// The request's.
+    pub message_id: Option<MessageId>,
+    /// The verdict.
+    pub status: RequestStatus,
+    /// The verdict in words.
+    pub text: Option<HeaderText>,
+    /// The recipients that it names; empty = all.
+    pub recipients: Vec<Party>,
+    /// Its entry in the peer's queue; `None` once it was sent or given up.
+    pub entry: Option<(Timestamp, u32)>,
+}
+
+/// One line of history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub what: What,
+    /// With which peer.
+    pub peer: Option<PeerName>,
+    /// Places in [`Ledger::recipients`] that it is about; empty = all, or none in particular.
+    pub recipients: Vec<u16>,
+    /// In words; the other side's words where it spoke.
+    pub text: String,
+}
+
+macro_rules! whats {
+    ($($(#[$doc:meta])* $name:ident = $word:literal, $sentence:literal;)+) => {
+        /// Kinds of [`Moment`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum What { $($(#[$doc])* $name,)+ }
+
+        impl What {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// One word for JSON and logs.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)+ }
+            }
+
+            /// What it means, for people.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$name => $sentence,)+ }
+            }
+        }
+    };
+}
+
+whats! {
+    /// An MM was handed in here.
+    Submitted = "submitted", "submitted here";
+    /// A mail from a peer was taken.
+    Received = "received", "received from the peer";
+    /// Recipients were refused on arrival.
+    Refused = "refused", "refused";
+    /// It was a repeat.
+    Repeated = "repeated", "recognised as a repeat; not delivered again";
+    /// Put into a mailbox.
+    Stored = "stored", "put into the mailbox";
+    /// Put into a peer's queue.
+    Queued = "queued", "queued for the peer";
+    /// The peer's SMTP took the request.
+    Forwarded = "forwarded", "MM4_forward.REQ taken by the peer";
+    /// The peer said "later".
+    Deferred = "deferred", "put off; will be tried again";
+    /// Given up for some recipients.
+    Failed = "failed", "failed";
+    /// A response of ours was taken by the peer.
+    Answered = "answered", "response taken by the peer";
+    /// A response of ours could not be brought.
+    Unanswered = "unanswered", "response could not be brought to the peer";
+    /// A response came.
+    Response = "response", "MM4_forward.RES received";
+    /// No response came in time.
+    NoResponse = "no-response", "no MM4_forward.RES in time; sending again";
+    /// No response came at all.
+    Unconfirmed = "unconfirmed", "no MM4_forward.RES came; delivery is unconfirmed";
+    /// Fetched from the mailbox.
+    Retrieved = "retrieved", "retrieved from the mailbox";
+    /// Validity ended.
+    Expired = "expired", "expired";
+    /// A report came.
+    Report = "report", "report received";
+    /// Something that does not fit, and changed nothing.
+    Ignored = "ignored", "ignored";
+    /// An operator's doing.
+    Operator = "operator", "operator";
+}
+pack_words!(What, RecipientKind, RecipientState, MessageType);
+
+pack_struct!(Body { len, offset, digest });
+pack_struct!(Recipient { party, kind, state, reason, status, text, since, mm_status, read_status });
+pack_struct!(Transaction { id, peer, recipients, state, resends, retries, entry });
+pack_struct!(Response { kind, peer, to, transaction_id, message_id, status, text, recipients, entry });
+pack_struct!(Moment { at, what, peer, recipients, text });
+
+impl Pack for PeerName {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.0.pack(out);
+    }
+    fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
+        Pack::unpack(input).map(Self)
+    }
+}
+
+impl Pack for TransactionState {
+    fn pack(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Queued => 0u8.pack(out),
+            Self::Awaiting(until) => (1u8, *until).pack(out),
+            Self::Settled => 2u8.pack(out),
+        }
+    }
+    fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
+        match u8::unpack(input)? {
+            0 => Ok(Self::Queued),
+            1 => Timestamp::unpack(input).map(Self::Awaiting),
+            2 => Ok(Self::Settled),
+            _ => damaged(input, "a transaction state"),
+        }
+    }
+}
+
+impl Pack for Origin {
+    fn pack(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Submitted { by } => (0u8, by.clone()).pack(out),
+            Self::Received { peer, mail_from } => {
+                (1u8, peer.0.clone()).pack(out);
+                mail_from.pack(out);
+            }
+        }
+    }
+    fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
+        match u8::unpack(input)? {
+            0 => Ok(Self::Submitted { by: Pack::unpack(input)? }),
+            1 => Ok(Self::Received { peer: Pack::unpack(input)?, mail_from: Pack::unpack(input)? }),
+            _ => damaged(input, "an origin"),
+        }
+    }
+}
+
+/// The first octet of every stored ledger: which shape follows.
+const FORMAT: u8 = 1;
+
+impl Ledger {
+    /// The octets to store.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1024);
+        out.push(FORMAT);
+        let Self { id, origin, accepted, expires, request, body, recipients, transactions, .. } = self;
+        id.pack(&mut out);
+        origin.pack(&mut out);
+        (*accepted, *expires).pack(&mut out);
+        request.pack(&mut out);
+        body.pack(&mut out);
+        recipients.pack(&mut out);
+        transactions.pack(&mut out);
+        self.responses.pack(&mut out);
+        self.history.pack(&mut out);
+        self.history_cut.pack(&mut out);
+        out
+    }
+
+    /// The ledger in stored octets.
+    ///
+    /// # Errors
+    /// [`Damaged`]: another format number, or octets that are no ledger.
+    pub fn decode(octets: &[u8]) -> Result<Self, Damaged> {
+        let input = &mut &octets[..];
+        if u8::unpack(input)? != FORMAT {
+            return damaged(input, "ledger format 1");
+        }
+        let ledger = Self {
+            id: Pack::unpack(input)?,
+            origin: Pack::unpack(input)?,
+            accepted: Pack::unpack(input)?,
+            expires: Pack::unpack(input)?,
+            request: Pack::unpack(input)?,
+            body: Pack::unpack(input)?,
+            recipients: Pack::unpack(input)?,
+            transactions: Pack::unpack(input)?,
+            responses: Pack::unpack(input)?,
+            history: Pack::unpack(input)?,
+            history_cut: Pack::unpack(input)?,
+        };
+        let places = ledger.recipients.len();
+        let sound = |list: &[u16]| list.iter().all(|i| usize::from(*i) < places);
+        let all = ledger.transactions.iter().all(|t| sound(&t.recipients))
+            && ledger.history.iter().all(|m| sound(&m.recipients));
+        if input.is_empty() && all { Ok(ledger) } else { damaged(input, "the end of a ledger") }
+    }
+
+    /// The name in the store of the errand with this part.
+    pub fn entry_id(&self, peer: &PeerName, part: u16) -> EntryId {
+        EntryId { queue: QueueId(peer.0.clone()), mm: self.id, part }
+    }
+
+    /// The entry of an errand, while it has one.
+    pub fn entry(&self, part: u16) -> Option<Entry> {
+        let (peer, entry) = match part & RESPONSE {
+            0 => self.transactions.get(usize::from(part)).map(|t| (&t.peer, t.entry))?,
+            _ => self.responses.get(usize::from(part & !RESPONSE)).map(|r| (&r.peer, r.entry))?,
+        };
+        let (due, attempt) = entry?;
+        Some(Entry { id: self.entry_id(peer, part), due, attempt })
+    }
+
+    /// Every entry that this ledger has in queues.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        let transactions = 0..self.transactions.len() as u16;
+        let responses = (0..self.responses.len() as u16).map(|i| i | RESPONSE);
+        transactions.chain(responses).filter_map(|part| self.entry(part))
+    }
+
+    /// Whether nothing is owed or awaited any more, by anybody.
+    pub fn is_closed(&self) -> bool {
+        self.entries().next().is_none()
+            && self.transactions.iter().all(|t| t.state == TransactionState::Settled)
+            && !self.recipients.iter().any(|r| match r.state {
+                RecipientState::Queued | RecipientState::Stored => true,
+                // It may be fetched again for as long as it is kept.
+                RecipientState::Retrieved => self.body.is_some(),
+                _ => false,
+            })
+    }
+
+    /// Whether somebody may still need the content at this time.
+    pub fn needs_content(&self, now: Timestamp) -> bool {
+        let fetchable = |r: &Recipient| matches!(r.state, RecipientState::Stored | RecipientState::Retrieved);
+        self.transactions.iter().any(|t| t.state != TransactionState::Settled)
+            || now < self.expires && self.recipients.iter().any(fetchable)
+    }
+
+    /// The last moment of its history.
+    pub fn last_moment(&self) -> Timestamp {
+        self.history.last().map_or(self.accepted, |m| m.at)
+    }
+}
+
+/// Marks the part of an errand as the place of a response; without it, it is the place of a transaction.
+pub const RESPONSE: u16 = 0x8000;
+
+/// History longer than this loses moments from its middle.
+pub const HISTORY_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::a_ledger;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_kept_comes_back() {
+        let ledger = a_ledger();
+        assert_eq!(Ledger::decode(&ledger.encode()), Ok(ledger));
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_octets_never_panic(at in any::<prop::sample::Index>(), octet in any::<u8>(), cut in any::<prop::sample::Index>()) {
+            let mut octets = a_ledger().encode();
+            let place = at.index(octets.len());
+            octets[place] = octet;
+            let _ = Ledger::decode(&octets);
+            octets.truncate(cut.index(octets.len()));
+            prop_assert!(Ledger::decode(&octets).is_err());
+        }
+    }
+}

@@ -1,0 +1,666 @@
+//! A shard of the heart: an event loop's state, without the loop.
+//!
+//! Owns: the ledgers that are in memory, the heads of the queues, the gates of the peers, the batches under way. Never
+//! knows: threads, sockets, clocks, files. Whoever drives it puts inputs in and takes outputs out, to the end, before
+//! the next input.
+//!
+//! Decide, commit, then act: an answer, an errand or a moment is put out only after the batch that justifies it is
+//! durable. While a ledger's batch is under way its further events wait; those of other ledgers pass.
+
+use crate::answer::{report, reported, responded, taken, unfit_report};
+use crate::arrive::arrived;
+use crate::carry::carried;
+use crate::errand::{Due, Errand};
+use crate::event::{Answer, Arrival, Arrived, Carried, Event};
+use crate::house::{House, PeerName};
+use crate::ledger::{Ledger, Moment};
+use crate::queue::{Gate, Queue};
+use crate::store::{Batch, ContentRef, Entry, Op, Outcome, QueueId, Store, StoreError};
+use crate::submit::submitted;
+use crate::tend::{dropped, retrieved, retry_now, woken};
+use crate::turn::{Decision, Turn};
+use crate::verdict::Reason;
+use mms::{AbstractMessage, MmId, Timestamp};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Names the one who waits for an answer; made by the driver.
+pub type Ticket = u64;
+
+/// Names a batch under way; made by the shard.
+pub type Token = u64;
+
+/// What goes into a shard.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one lives at a time")]
+pub enum Input {
+    /// Something happened to an MM, old or new.
+    Event {
+        /// The MM. For an arrival or a submission: a fresh id.
+        mm: MmId,
+        /// What happened.
+        event: Event,
+        /// Who waits for the answer, if anybody.
+        ticket: Option<Ticket>,
+    },
+    /// What became of a batch.
+    Committed {
+        /// Which one.
+        token: Token,
+        /// What became of it.
+        result: Result<Outcome, StoreError>,
+    },
+    /// The operator changed the configuration.
+    Reload(Arc<House>),
+    /// Nothing goes to this peer until it is resumed.
+    Pause(PeerName),
+    /// Undo a pause; also opens a shut gate.
+    Resume(PeerName),
+}
+
+/// What comes out of a shard.
+#[derive(Debug)]
+pub enum Output {
+    /// Commit this and report with the token.
+    Commit {
+        /// Names it.
+        token: Token,
+        /// The batch.
+        batch: Batch,
+    },
+    /// Tell the one who waits.
+    Answer {
+        /// Who.
+        ticket: Ticket,
+        /// What.
+        answer: Answer,
+    },
+    /// Carry this, and report with [`Event::Carried`].
+    Dispatch(Box<Errand>),
+    /// This happened; for the log.
+    News {
+        /// The MM.
+        mm: MmId,
+        /// What.
+        moment: Moment,
+    },
+    /// Something about our own house that an operator should know.
+    Alarm {
+        /// The MM, if it is about one.
+        mm: Option<MmId>,
+        /// What.
+        text: String,
+    },
+}
+
+/// One peer's queue at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerState {
+    /// The peer.
+    pub peer: PeerName,
+    /// Its gate.
+    pub gate: Gate,
+    /// Whether an operator paused it.
+    pub paused: bool,
+    /// Errands on their way.
+    pub in_flight: usize,
+}
+
+/// Ledgers kept in memory although nothing is under way for them.
+const CACHE_MAX: usize = 4096;
+/// Entries and wakes read from the store at once.
+const READ_MAX: usize = 512;
+
+/// An event in waiting, and who waits for its answer.
+#[derive(Debug)]
+struct Pending {
+    event: Event,
+    ticket: Option<Ticket>,
+    /// What the store remembers under the keys of this arrival.
+    remembered: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    ledger: Option<Arc<Ledger>>,
+    version: u32,
+    content: Option<ContentRef>,
+    /// Whether ledger and version are what the store has.
+    loaded: bool,
+    /// A batch is under way.
+    busy: bool,
+    waiting: VecDeque<Pending>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    mm: MmId,
+    pending: Pending,
+    ledger: Option<Ledger>,
+    news: Vec<Moment>,
+    answer: Option<Answer>,
+    batch: Batch,
+    repeats: u32,
+}
+
+/// See the module.
+pub struct Shard {
+    store: Arc<dyn Store>,
+    house: Arc<House>,
+    entropy: Box<dyn FnMut() -> u128 + Send>,
+    now: Timestamp,
+    slots: HashMap<MmId, Slot>,
+    /// Loaded slots in the order of their loading, for eviction.
+    cached: VecDeque<MmId>,
+    queues: HashMap<PeerName, Queue>,
+    /// Queues of the store whose peer is not configured any more are left alone.
+    wakes: BTreeSet<(Timestamp, MmId)>,
+    /// Wakes in the store beyond this are not in memory; `None` = nothing is missing.
+    wakes_horizon: Option<(Timestamp, MmId)>,
+    under_way: HashMap<Token, UnderWay>,
+    next_token: Token,
+    outputs: VecDeque<Output>,
+}
+
+impl Shard {
+    /// A shard over a store, at this time. `entropy` gives unguessable bits.
+    ///
+    /// # Errors
+    /// When the store cannot say which queues it has.
+    pub fn new(
+        store: Arc<dyn Store>,
+        house: Arc<House>,
+        now: Timestamp,
+        entropy: Box<dyn FnMut() -> u128 + Send>,
+    ) -> Result<Self, StoreError> {
+        let queues =
+            store.queues()?.into_iter().map(|head| (PeerName(head.queue.0), Queue::unread())).collect();
+        Ok(Self {
+            store,
+            house,
+            entropy,
+            now,
+            slots: HashMap::new(),
+            cached: VecDeque::new(),
+            queues,
+            wakes: BTreeSet::new(),
+            wakes_horizon: Some((Timestamp::from_millis(i64::MIN), MmId::from_bits(0))),
+            under_way: HashMap::new(),
+            next_token: 0,
+            outputs: VecDeque::new(),
+        })
+    }
+
+    /// Take the next output. Empty it before the next input.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// How many batches are under way.
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// The policy in force.
+    pub fn house(&self) -> &Arc<House> {
+        &self.house
+    }
+
+    /// Every peer, as its queue stands.
+    pub fn peers(&self) -> Vec<PeerState> {
+        let state = |peer: &PeerName| {
+            let queue = self.queues.get(peer);
+            PeerState {
+                peer: peer.clone(),
+                gate: queue.map_or(Gate::Open, |q| q.gate.clone()),
+                paused: queue.is_some_and(|q| q.paused),
+                in_flight: queue.map_or(0, Queue::in_flight),
+            }
+        };
+        self.house.peers.iter().map(|p| state(&p.name)).collect()
+    }
+
+    /// Put one input in.
+    pub fn input(&mut self, now: Timestamp, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Event { mm, event, ticket } => self.event(mm, event, ticket),
+            Input::Committed { token, result } => self.committed(token, result),
+            Input::Reload(house) => self.house = house,
+            Input::Pause(peer) => self.queue(&peer).paused = true,
+            Input::Resume(peer) => {
+                let queue = self.queue(&peer);
+                queue.paused = false;
+                queue.opened();
+            }
+        }
+    }
+
+    /// Let time pass: wake ledgers, open gates, send errands that are due.
+    pub fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.wake_ledgers();
+        self.dispatch();
+    }
+
+    /// When [`Shard::advance`] has something to do next, if nothing happens before.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        let most = self.house.limits.in_flight_max;
+        let wake = match self.wakes.first() {
+            Some((at, _)) => Some(*at),
+            None => self.wakes_horizon.map(|_| self.now), // not all of them were read yet
+        };
+        let known = |name: &PeerName| self.house.peer(name).is_some();
+        let queues = self.queues.iter().filter(|(name, _)| known(name)).filter_map(|(_, q)| q.next(most));
+        queues.chain(wake).min()
+    }
+
+    fn queue(&mut self, peer: &PeerName) -> &mut Queue {
+        // A queue that is not known has nothing in the store: all that have were read at the start.
+        self.queues.entry(peer.clone()).or_insert_with(Queue::empty)
+    }
+
+    // ---- events ----
+
+    fn event(&mut self, mm: MmId, event: Event, ticket: Option<Ticket>) {
+        if let Event::Carried { entry, how: Carried::Unreachable(why) } = &event {
+            let retry = self.house.retry.clone();
+            let now = self.now;
+            let queue = self.queue(&PeerName(entry.id.queue.0.clone()));
+            queue.shut(now, &retry, why);
+            queue.put_back(entry);
+            return;
+        }
+        if let Event::Carried { entry, how: Carried::Answered { .. } } = &event {
+            self.queue(&PeerName(entry.id.queue.0.clone())).opened();
+        }
+        let (mm, event) = match event {
+            Event::Arrived(arrival) => (self.ledger_of(&arrival).unwrap_or(mm), Event::Arrived(arrival)),
+            Event::RetryNow { .. } => {
+                let in_flight = self.queues.values().flat_map(|q| q.in_flight_of(mm)).collect();
+                (mm, Event::RetryNow { in_flight })
+            }
+            other => (mm, other),
+        };
+        self.take_turn(mm, Pending { event, ticket, remembered: Vec::new() });
+    }
+
+    /// The ledger that a response or report is about, by the ids that we gave out. A hint only: the ledger decides.
+    fn ledger_of(&self, arrival: &Arrival) -> Option<MmId> {
+        let Arrived::Message(message) = &arrival.message else { return None };
+        match message {
+            AbstractMessage::ForwardReq(_) => None,
+            response if response.message_type().is_response() => response.transaction_id()?.mm(),
+            report => report.message_id()?.key().split('@').next()?.parse().ok(),
+        }
+    }
+
+    fn take_turn(&mut self, mm: MmId, pending: Pending) {
+        let slot = self.slots.entry(mm).or_default();
+        if slot.busy {
+            slot.waiting.push_back(pending);
+            return;
+        }
+        if !slot.loaded && !self.load(mm, &pending) {
+            self.refuse(mm, pending, Reason::Unavailable, "the ledger cannot be read".into());
+            return;
+        }
+        let decision = self.decide(mm, &pending);
+        self.carry_out(mm, pending, decision);
+    }
+
+    /// Bring a ledger into memory. `false` when it exists but cannot be read: it is set aside, the others go on.
+    fn load(&mut self, mm: MmId, pending: &Pending) -> bool {
+        // A fresh id has no ledger; do not ask.
+        let fresh = match &pending.event {
+            Event::Submitted(_) => true,
+            Event::Arrived(arrival) => {
+                matches!(
+                    arrival.message,
+                    Arrived::Unknown { .. }
+                        | Arrived::NotMm4
+                        | Arrived::Message(AbstractMessage::ForwardReq(_))
+                )
+            }
+            _ => false,
+        };
+        let stored = if fresh { Ok(None) } else { self.store.ledger(mm) };
+        let slot = self.slots.entry(mm).or_default();
+        match stored {
+            Ok(None) => {
+                *slot = Slot { loaded: true, waiting: std::mem::take(&mut slot.waiting), ..Slot::default() };
+            }
+            Ok(Some(stored)) => match Ledger::decode(&stored.ledger) {
+                Ok(ledger) => {
+                    slot.ledger = Some(Arc::new(ledger));
+                    slot.version = stored.version;
+                    slot.content = stored.content;
+                    slot.loaded = true;
+                }
+                Err(damaged) => {
+                    let text = format!(
+                        "ledger set aside: expected {}, {} octets from its end",
+                        damaged.expected, damaged.left
+                    );
+                    self.outputs.push_back(Output::Alarm { mm: Some(mm), text });
+                    return false;
+                }
+            },
+            Err(error) => {
+                self.outputs.push_back(Output::Alarm { mm: Some(mm), text: error.to_string() });
+                return false;
+            }
+        }
+        self.cached.push_back(mm);
+        true
+    }
+
+    fn decide(&mut self, mm: MmId, pending: &Pending) -> Decision {
+        let house = Arc::clone(&self.house);
+        let now = self.now;
+        let Some(slot) = self.slots.get(&mm) else { return Decision::only(None) };
+        let entropy = &mut *self.entropy;
+        let turn = slot.ledger.as_ref().map(|ledger| {
+            Turn::new(&house, now, Ledger::clone(ledger), slot.version, slot.content.is_some())
+        });
+        match (&pending.event, turn) {
+            (Event::Submitted(submission), None) => submitted(&house, now, mm, submission, entropy),
+            (Event::Arrived(arrival), turn) => match (&arrival.message, turn) {
+                (Arrived::Message(AbstractMessage::ForwardRes(response)), Some(turn)) => {
+                    responded(turn, arrival, response, entropy)
+                }
+                (Arrived::Message(message), turn) if report(message).is_some() => {
+                    let Some(report) = report(message) else { return Decision::only(taken()) };
+                    let fits = turn
+                        .filter(|_| arrival.trouble.is_none())
+                        .and_then(|t| reported(t, arrival, &report));
+                    // Answered in a ledger of its own, under an id that no peer chose.
+                    fits.unwrap_or_else(|| {
+                        let fresh = MmId::new(now.millis(), mm.shard(), (self.entropy)() as u64);
+                        unfit_report(&house, now, fresh, arrival, &report)
+                    })
+                }
+                // A response to nothing of ours, or to a report (whose ledgers come and go): noted by the caller.
+                (Arrived::Message(message), _) if message.message_type().is_response() => {
+                    Decision::only(taken())
+                }
+                (_, _) => arrived(&house, now, mm, arrival, &pending.remembered),
+            },
+            (Event::Carried { entry, how }, Some(turn)) => carried(turn, entry, how, entropy),
+            (Event::Retrieved { recipient }, Some(turn)) => retrieved(turn, recipient.as_ref()),
+            (Event::RetryNow { in_flight }, Some(turn)) => retry_now(turn, in_flight),
+            (Event::Drop { why }, Some(turn)) => dropped(turn, why),
+            (Event::Woken, Some(turn)) => woken(turn),
+            (_, None) => Decision::only(Some(Answer::Unknown(mm))),
+            (Event::Submitted(_), Some(_)) => {
+                Decision::only(Some(Answer::Refused(Reason::Fault, "id in use".into())))
+            }
+        }
+    }
+
+    fn carry_out(&mut self, mm: MmId, pending: Pending, decision: Decision) {
+        let Decision { ledger, batch, news, answer } = decision;
+        let Some(batch) = batch else {
+            self.put_answer(pending.ticket, answer);
+            if let Event::Carried { entry, .. } = &pending.event {
+                // The MM is gone: nothing waits for this errand any more.
+                self.queue(&PeerName(entry.id.queue.0.clone())).remove(entry);
+            }
+            self.tidy(mm);
+            return;
+        };
+        // A decision may have made a ledger of another name (the answer to a report that fits nothing).
+        let asked = mm;
+        let mm = ledger.as_ref().map_or(mm, |l| l.id);
+        if mm != asked {
+            self.tidy(asked);
+        }
+        self.slots.entry(mm).or_default().busy = true;
+        let token = self.next_token;
+        self.next_token += 1;
+        self.outputs.push_back(Output::Commit { token, batch: batch.clone() });
+        let under_way = UnderWay { mm, pending, ledger, news, answer, batch, repeats: 0 };
+        self.under_way.insert(token, under_way);
+    }
+
+    fn put_answer(&mut self, ticket: Option<Ticket>, answer: Option<Answer>) {
+        if let (Some(ticket), Some(answer)) = (ticket, answer) {
+            self.outputs.push_back(Output::Answer { ticket, answer });
+        }
+    }
+
+    fn refuse(&mut self, mm: MmId, pending: Pending, reason: Reason, why: String) {
+        let answer = match &pending.event {
+            Event::Arrived(_) => Answer::Mail(reason.reply()),
+            _ => Answer::Refused(reason, why),
+        };
+        self.put_answer(pending.ticket, Some(answer));
+        if let Event::Carried { entry, .. } = &pending.event {
+            self.queue(&PeerName(entry.id.queue.0.clone())).landed(entry);
+        }
+        self.slots.remove(&mm);
+    }
+
+    // ---- commits ----
+
+    fn committed(&mut self, token: Token, result: Result<Outcome, StoreError>) {
+        let Some(mut done) = self.under_way.remove(&token) else { return };
+        match result {
+            Ok(Outcome::Done) => self.became_true(done),
+            Ok(Outcome::Duplicates(remembered)) => {
+                done.pending.remembered = remembered;
+                self.again(done.mm, done.pending, true);
+            }
+            Ok(Outcome::Stale(_)) => self.again(done.mm, done.pending, false),
+            Ok(Outcome::Lost(entry)) => {
+                // Somebody settled it meanwhile; what came back is history.
+                self.queue(&PeerName(entry.id.queue.0.clone())).landed(&entry);
+                self.forget(done.mm);
+                self.next_waiting(done.mm);
+            }
+            Err(StoreError::Unknown(_)) if done.repeats < 3 => {
+                done.repeats += 1;
+                self.outputs.push_back(Output::Commit { token, batch: done.batch.clone() });
+                self.under_way.insert(token, done);
+            }
+            Err(error) => self.store_failed(done, &error),
+        }
+    }
+
+    fn became_true(&mut self, done: UnderWay) {
+        let UnderWay { mm, pending, ledger, news, answer, batch, .. } = done;
+        for op in &batch.ops {
+            match op {
+                Op::Enqueue(entry) => {
+                    let queue = self.queue(&PeerName(entry.id.queue.0.clone()));
+                    queue.landed(entry);
+                    queue.put(entry.clone());
+                }
+                Op::Retry { entry, due } => {
+                    let queue = self.queue(&PeerName(entry.id.queue.0.clone()));
+                    queue.remove(entry);
+                    queue.put(Entry { due: *due, attempt: entry.attempt + 1, ..entry.clone() });
+                }
+                Op::Ack(entry) => self.queue(&PeerName(entry.id.queue.0.clone())).remove(entry),
+                Op::PutLedger { wake: Some(at), id, .. } => {
+                    if self.wakes_horizon.is_none_or(|h| (*at, *id) <= h) {
+                        self.wakes.insert((*at, *id));
+                        self.bound_wakes();
+                    }
+                }
+                Op::KeepContent { content, .. } => {
+                    self.slots.entry(mm).or_default().content = Some(content.clone());
+                }
+                Op::DropContent { .. } => self.slots.entry(mm).or_default().content = None,
+                _ => {}
+            }
+        }
+        let slot = self.slots.entry(mm).or_default();
+        slot.version = if ledger.is_some() { slot.version + 1 } else { 0 };
+        slot.ledger = ledger.map(Arc::new);
+        slot.loaded = true;
+        self.put_answer(pending.ticket, answer);
+        self.outputs.extend(news.into_iter().map(|moment| Output::News { mm, moment }));
+        self.next_waiting(mm);
+    }
+
+    /// The decision rested on something that the store knows better: decide again.
+    fn again(&mut self, mm: MmId, pending: Pending, loaded: bool) {
+        if let Some(slot) = self.slots.get_mut(&mm) {
+            slot.busy = false;
+            slot.loaded = loaded;
+        }
+        self.take_turn(mm, pending);
+    }
+
+    fn store_failed(&mut self, done: UnderWay, error: &StoreError) {
+        self.outputs.push_back(Output::Alarm { mm: Some(done.mm), text: error.to_string() });
+        let reason = match error {
+            StoreError::Full(_) => Reason::Full,
+            _ => Reason::Unavailable,
+        };
+        let mm = done.mm;
+        let waiting = self.slots.remove(&mm).map(|slot| slot.waiting).unwrap_or_default();
+        if let Event::Carried { entry, .. } = &done.pending.event {
+            // It stays where it is in the store; it is due again after the next start, or sooner.
+            let (retry, now) = (self.house.retry.clone(), self.now);
+            let queue = self.queue(&PeerName(entry.id.queue.0.clone()));
+            queue.shut(now, &retry, "our own store failed");
+            queue.put_back(entry);
+        }
+        self.refuse(mm, done.pending, reason, error.to_string());
+        for pending in waiting {
+            self.take_turn(mm, pending);
+        }
+    }
+
+    fn forget(&mut self, mm: MmId) {
+        if let Some(slot) = self.slots.get_mut(&mm) {
+            (slot.loaded, slot.ledger) = (false, None);
+        }
+    }
+
+    fn next_waiting(&mut self, mm: MmId) {
+        let Some(slot) = self.slots.get_mut(&mm) else { return };
+        slot.busy = false;
+        match slot.waiting.pop_front() {
+            Some(pending) => self.take_turn(mm, pending),
+            None => self.tidy(mm),
+        }
+    }
+
+    /// A ledger that does not exist needs no slot, and the oldest of too many give way.
+    fn tidy(&mut self, mm: MmId) {
+        let idle = |slot: &Slot| !slot.busy && slot.waiting.is_empty();
+        if self.slots.get(&mm).is_some_and(|slot| idle(slot) && slot.ledger.is_none()) {
+            self.slots.remove(&mm);
+        }
+        let mut looked_at = 0;
+        while self.cached.len() > CACHE_MAX && looked_at < 16 {
+            looked_at += 1;
+            let Some(oldest) = self.cached.pop_front() else { break };
+            match self.slots.get(&oldest) {
+                Some(slot) if !idle(slot) => self.cached.push_back(oldest),
+                Some(_) => drop(self.slots.remove(&oldest)),
+                None => {}
+            }
+        }
+    }
+
+    // ---- time ----
+
+    fn bound_wakes(&mut self) {
+        if self.wakes.len() > 4 * READ_MAX {
+            let beyond = self.wakes.iter().nth(2 * READ_MAX).copied();
+            if let Some(beyond) = beyond {
+                drop(self.wakes.split_off(&beyond));
+                self.wakes_horizon = self.wakes.last().copied();
+            }
+        }
+    }
+
+    fn wake_ledgers(&mut self) {
+        // A bounded number at a time: the rest is due at once in the next turn.
+        for _ in 0..READ_MAX {
+            if self.wakes.is_empty()
+                && let Some(after) = self.wakes_horizon
+            {
+                match self.store.wakes(Some(after), READ_MAX) {
+                    Ok(more) => {
+                        self.wakes_horizon = if more.len() < READ_MAX { None } else { more.last().copied() };
+                        self.wakes.extend(more);
+                    }
+                    Err(error) => {
+                        self.outputs.push_back(Output::Alarm { mm: None, text: error.to_string() });
+                        return;
+                    }
+                }
+            }
+            let Some(first) = self.wakes.first().copied().filter(|(at, _)| *at <= self.now) else { return };
+            self.wakes.remove(&first);
+            let (at, mm) = first;
+            // The ledger may have changed its mind since; only its latest wish counts.
+            let current = self.slots.get(&mm).filter(|s| s.loaded).map(|s| s.busy);
+            let stored = || self.store.ledger(mm).ok().flatten().and_then(|l| l.wake);
+            if current == Some(true) || stored().is_some_and(|wish| wish <= self.now.max(at)) {
+                self.take_turn(mm, Pending { event: Event::Woken, ticket: None, remembered: Vec::new() });
+            }
+        }
+    }
+
+    fn dispatch(&mut self) {
+        let names: Vec<PeerName> = self.queues.keys().cloned().collect();
+        let mut more = true;
+        // One errand of each peer at a time: a long queue delays nobody else.
+        while more {
+            more = false;
+            for name in &names {
+                if self.house.peer(name).is_none() {
+                    continue;
+                }
+                let most = self.house.limits.in_flight_max;
+                let now = self.now;
+                self.fill(name);
+                let Some(entry) = self.queue(name).take(now, most) else { continue };
+                more = true;
+                self.send(name, entry);
+            }
+        }
+    }
+
+    fn fill(&mut self, name: &PeerName) {
+        let Some((due, mm, part)) = self.queue(name).wants_after() else { return };
+        let id = crate::store::EntryId { queue: QueueId(name.0.clone()), mm, part };
+        let after = Entry { id, due, attempt: 0 };
+        match self.store.entries(&after.id.queue, Some(&after), READ_MAX) {
+            Ok(entries) => self.queue(name).read(entries, READ_MAX),
+            Err(error) => self.outputs.push_back(Output::Alarm { mm: None, text: error.to_string() }),
+        }
+    }
+
+    fn send(&mut self, name: &PeerName, entry: Entry) {
+        let mm = entry.id.mm;
+        let slot = self.slots.entry(mm).or_default();
+        let probe = Pending { event: Event::Woken, ticket: None, remembered: Vec::new() };
+        if !slot.loaded && !slot.busy && !self.load(mm, &probe) {
+            self.queue(name).landed(&entry);
+            return;
+        }
+        let house = Arc::clone(&self.house);
+        let (now, slot) = (self.now, self.slots.entry(mm).or_default());
+        let due = match &slot.ledger {
+            Some(ledger) => ledger.errand(&house, &entry, slot.content.as_ref(), now),
+            None => Due::Nothing,
+        };
+        match due {
+            Due::Carry(errand) => self.outputs.push_back(Output::Dispatch(errand)),
+            Due::Nothing => {
+                let how = Carried::Unable("nothing to carry".into());
+                self.take_turn(
+                    mm,
+                    Pending { event: Event::Carried { entry, how }, ticket: None, remembered: Vec::new() },
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A user of ours hands in an MM: what the originator Relay/Server makes of it (TS 23.140 8.4.1.1).
+//!
+//! Owns: the control information of a submitted MM, its grouping by peer. Never knows: how it was handed in.
+
+use crate::arrive::validity;
+use crate::event::{Answer, Submission};
+use crate::house::{House, PeerName};
+use crate::ledger::{Ledger, Origin, Recipient, RecipientKind, RecipientState, What};
+use crate::route::Route;
+use crate::store::TagKind;
+use crate::turn::{Decision, Entropy, Turn};
+use crate::verdict::Reason;
+use mms::{
+    Address, Expiry, ForwardReq, MailPath, MessageClass, MessageId, MmId, Party, Priority, RequestStatus,
+    Timestamp, Version, Visibility,
+};
+
+/// Decide about a submission that is to be a new ledger.
+pub(crate) fn submitted(
+    house: &House,
+    now: Timestamp,
+    id: MmId,
+    submission: &Submission,
+    entropy: Entropy<'_>,
+) -> Decision {
+    let refuse = |reason: Reason, detail: String| Decision::only(Some(Answer::Refused(reason, detail)));
+    let from =
+        Party { address: house.normalised(submission.from.address.clone()), ..submission.from.clone() };
+    match house.route(&from) {
+        Route::Local(_) | Route::Nowhere(Reason::Unavailable) => {}
+        Route::Nowhere(Reason::Barred) => return refuse(Reason::Barred, format!("sender {from}")),
+        _ => return refuse(Reason::SenderDenied, format!("{from} is not served here")),
+    }
+
+    let mut recipients: Vec<(Party, RecipientKind)> = Vec::new();
+    let kinds = [
+        (&submission.to, RecipientKind::To),
+        (&submission.cc, RecipientKind::Cc),
+        (&submission.bcc, RecipientKind::Bcc),
+    ];
+    for (list, kind) in kinds {
+        for party in list {
+            let address = house.normalised(party.address.clone());
+            if !recipients.iter().any(|(known, _)| known.address == address) {
+                recipients.push((Party { address, ..party.clone() }, kind));
+            }
+        }
+    }
+    if recipients.is_empty() {
+        return refuse(Reason::NotAnAddress, "an MM needs a recipient".into());
+    }
+    if recipients.len() > house.limits.recipients_max {
+        let text = format!("{} recipients, at most {}", recipients.len(), house.limits.recipients_max);
+        return refuse(Reason::TooManyRecipients, text);
+    }
+
+    let routes: Vec<Route> = recipients.iter().map(|(party, _)| house.route(party)).collect();
+    // Every recipient is written at the domain of the Relay/Server that serves it, so that all can reply to all.
+    for ((party, _), route) in recipients.iter_mut().zip(&routes) {
+        let domain = match route {
+            Route::Peer(name) => house.peer(name).and_then(|p| p.domains.first()),
+            _ => Some(house.domain()),
+        };
+        if !matches!(party.address, Address::Email { .. }) {
+            party.domain = domain.cloned();
+        }
+    }
+
+    let request = control_information(house, now, id, submission, &from, &recipients);
+    let ledger = Ledger {
+        id,
+        origin: Origin::Submitted { by: submission.by.clone() },
+        accepted: now,
+        expires: validity(house, &request, now),
+        request: Some(request),
+        body: submission.body,
+        recipients: recipients
+            .iter()
+            .map(|(party, kind)| Recipient {
+                party: party.unnamed(),
+                kind: *kind,
+                state: RecipientState::Queued,
+                reason: None,
+                status: None,
+                text: None,
+                since: now,
+                mm_status: None,
+                read_status: None,
+            })
+            .collect(),
+        transactions: Vec::new(),
+        responses: Vec::new(),
+        history: Vec::new(),
+        history_cut: 0,
+    };
+    let mut turn = Turn::new(house, now, ledger, 0, false);
+    let expires = turn.ledger.expires;
+    if let Some(request) = &mut turn.ledger.request {
+        request.expiry = Some(Expiry::At(expires));
+    }
+    let size = submission.body.map_or(0, |b| b.len);
+    turn.tell(What::Submitted, None, &[], format!("by {}, {size} octets", from.address.value()));
+    if let Some(content) = submission.content.clone() {
+        turn.keep_content(content);
+    }
+    turn.tag(TagKind::MessageId, MessageId::ours(id, house.domain()).key().to_owned());
+    deliver(&mut turn, &routes, entropy);
+    turn.finish(|ledger| Some(Answer::Ledger(ledger.clone().into())))
+}
+
+/// The header fields of the MM that are the same for every peer.
+fn control_information(
+    house: &House,
+    now: Timestamp,
+    id: MmId,
+    submission: &Submission,
+    from: &Party,
+    recipients: &[(Party, RecipientKind)],
+) -> ForwardReq {
+    let wanted = &submission.request;
+    let named = |kind: RecipientKind| -> Vec<Party> {
+        recipients.iter().filter(|(_, k)| *k == kind).map(|(party, _)| party.clone()).collect()
+    };
+    let from = Party { domain: Some(house.domain().clone()), ..from.clone() };
+    let hidden = wanted.sender_visibility == Some(Visibility::Hide);
+    // The envelope and Sender name the user, subject to the sender's visibility (TS 23.140 8.4.5).
+    let sender: MailPath = if hidden { house.system_address.clone() } else { from.path() };
+    // A machine's message must not cause reports (OMA-MMS-ENC, class Auto).
+    let reports = wanted.message_class != Some(MessageClass::Auto);
+    ForwardReq {
+        version: Some(Version::OURS),
+        transaction_id: None, // each transaction has its own
+        message_id: Some(MessageId::ours(id, house.domain())),
+        to: named(RecipientKind::To),
+        cc: named(RecipientKind::Cc),
+        from: Some(from),
+        message_class: Some(wanted.message_class.clone().unwrap_or(MessageClass::Personal)),
+        date: Some(now),
+        delivery_report: Some(reports && wanted.delivery_report == Some(true)),
+        originator_rs_delivery_report: Some(reports && wanted.originator_rs_delivery_report == Some(true)),
+        priority: Some(wanted.priority.unwrap_or(Priority::Normal)),
+        sender_visibility: Some(wanted.sender_visibility.unwrap_or(Visibility::Show)),
+        read_reply: Some(reports && wanted.read_reply == Some(true)),
+        ack_request: None, // each peer has its own habit
+        originator_system: Some(house.system_address.clone()),
+        sender: Some(sender),
+        internet_message_id: None,
+        interconnect: Vec::new(),
+        ..wanted.clone()
+    }
+}
+
+/// Into mailboxes, into queues grouped by peer, or failed where no route leads.
+fn deliver(turn: &mut Turn<'_>, routes: &[Route], entropy: Entropy<'_>) {
+    let now = turn.now;
+    let mut peers: Vec<(PeerName, Vec<u16>)> = Vec::new();
+    for (place, route) in routes.iter().enumerate() {
+        let place = place as u16;
+        match route {
+            Route::Local(_) => {
+                turn.enter(place, RecipientState::Stored, None, Some(RequestStatus::Ok), None);
+                let value = turn.ledger.recipients[usize::from(place)].party.address.value();
+                turn.tag(TagKind::Mailbox, value);
+                turn.tell(What::Stored, None, &[place], "");
+            }
+            Route::Peer(name) => match peers.iter_mut().find(|(known, _)| known == name) {
+                Some((_, places)) => places.push(place),
+                None => peers.push((name.clone(), vec![place])),
+            },
+            Route::Nowhere(reason) => {
+                let status = Some(reason.request_status());
+                turn.enter(place, RecipientState::Failed, Some(*reason), status, None);
+                turn.tell(What::Failed, None, &[place], reason.text());
+            }
+        }
+    }
+    for (name, places) in peers {
+        for group in groups(turn, &name, places) {
+            turn.tell(What::Queued, Some(&name), &group, "");
+            turn.open_transaction(&name, group, 0, now, 0, entropy);
+        }
+    }
+}
+
+/// One mail for all recipients of a peer, unless it wants them one by one. An undisclosed recipient travels alone,
+/// or its address in the envelope would tell the others' Relay/Server (mm4 5.3).
+fn groups(turn: &Turn<'_>, name: &PeerName, places: Vec<u16>) -> Vec<Vec<u16>> {
+    let profile = turn.house.peer(name).map(|p| p.profile.clone()).unwrap_or_default();
+    let most = if profile.split_recipients { 1 } else { profile.recipients_max.max(1) };
+    let hidden = |i: &u16| turn.ledger.recipients[usize::from(*i)].kind == RecipientKind::Bcc;
+    let (bcc, open): (Vec<u16>, Vec<u16>) = places.into_iter().partition(hidden);
+    open.chunks(most).map(<[u16]>::to_vec).chain(bcc.into_iter().map(|i| vec![i])).collect()
+}

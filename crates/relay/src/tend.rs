@@ -1,0 +1,191 @@
+//! What happens to an MM without a peer: time passes, its recipient fetches it, an operator steps in.
+
+use crate::carry::fail;
+use crate::event::Answer;
+use crate::ledger::{Ledger, RESPONSE, RecipientState, TransactionState, What};
+use crate::store::TagKind;
+use crate::turn::{Decision, Turn};
+use crate::verdict::Reason;
+use mms::{HeaderText, Party};
+
+/// The time that the ledger asked for has come.
+pub(crate) fn woken(mut turn: Turn<'_>) -> Decision {
+    let now = turn.now;
+    let history_ends = turn.ledger.last_moment().plus(turn.house.limits.history_kept);
+    if turn.ledger.is_closed() && history_ends <= now {
+        return turn.remove(None);
+    }
+    miss_responses(&mut turn);
+    end_queueing(&mut turn);
+    end_validity(&mut turn);
+    end_answering(&mut turn);
+    turn.finish(|_| None)
+}
+
+/// A response did not come in time: the same request again, or, after the last, nothing more (mm4 5.5).
+fn miss_responses(turn: &mut Turn<'_>) {
+    for part in 0..turn.ledger.transactions.len() {
+        let transaction = turn.ledger.transactions[part].clone();
+        let TransactionState::Awaiting(until) = transaction.state else { continue };
+        if until > turn.now {
+            continue;
+        }
+        let peer = &transaction.peer;
+        let again = transaction.resends < turn.house.retry.response_resends && turn.now < turn.deadline();
+        if again && turn.ledger.request.is_some() {
+            let slot = &mut turn.ledger.transactions[part];
+            slot.state = TransactionState::Queued;
+            slot.resends += 1;
+            turn.requeue(part as u16, turn.now);
+            turn.tell(What::NoResponse, Some(peer), &transaction.recipients, "");
+        } else {
+            turn.ledger.transactions[part].state = TransactionState::Settled;
+            let places = in_state(&turn.ledger, &transaction.recipients, RecipientState::Forwarded);
+            for place in &places {
+                turn.enter(*place, RecipientState::Unconfirmed, None, None, None);
+            }
+            turn.tell(What::Unconfirmed, Some(peer), &places, "");
+        }
+    }
+}
+
+/// What still waits for its peer at the deadline is not sent any more.
+fn end_queueing(turn: &mut Turn<'_>) {
+    if turn.now < turn.deadline() {
+        return;
+    }
+    let expired = turn.ledger.expires <= turn.now;
+    for part in 0..turn.ledger.transactions.len() {
+        let transaction = turn.ledger.transactions[part].clone();
+        if transaction.state != TransactionState::Queued {
+            continue;
+        }
+        let queued = in_state(&turn.ledger, &transaction.recipients, RecipientState::Queued);
+        if !queued.is_empty() {
+            if expired {
+                for place in &queued {
+                    turn.enter(*place, RecipientState::Expired, Some(Reason::Expired), None, None);
+                }
+                turn.tell(What::Expired, Some(&transaction.peer), &queued, "while waiting for the peer");
+            } else {
+                fail(turn, &queued, Reason::GaveUp, &transaction.peer, "queue time exceeded");
+            }
+        }
+        // A resend that is still queued: the peer has had it once, and never answered.
+        let forwarded = in_state(&turn.ledger, &transaction.recipients, RecipientState::Forwarded);
+        if !forwarded.is_empty() {
+            for place in &forwarded {
+                turn.enter(*place, RecipientState::Unconfirmed, None, None, None);
+            }
+            turn.tell(What::Unconfirmed, Some(&transaction.peer), &forwarded, "");
+        }
+        turn.ledger.transactions[part].state = TransactionState::Settled;
+        turn.ack(part as u16);
+    }
+}
+
+/// What lies in a mailbox at the end of its validity is not kept any more.
+fn end_validity(turn: &mut Turn<'_>) {
+    if turn.now < turn.ledger.expires {
+        return;
+    }
+    let everybody: Vec<u16> = (0..turn.ledger.recipients.len() as u16).collect();
+    let stored = in_state(&turn.ledger, &everybody, RecipientState::Stored);
+    let retrieved = in_state(&turn.ledger, &everybody, RecipientState::Retrieved);
+    for place in stored.iter().chain(&retrieved) {
+        let value = turn.ledger.recipients[usize::from(*place)].party.address.value();
+        turn.untag(TagKind::Mailbox, value);
+    }
+    if !stored.is_empty() {
+        for place in &stored {
+            turn.enter(*place, RecipientState::Expired, Some(Reason::Expired), None, None);
+        }
+        turn.tell(What::Expired, None, &stored, "before it was retrieved");
+    }
+    if !turn.ledger.needs_content(turn.now) {
+        turn.ledger.body = None;
+    }
+}
+
+fn end_answering(turn: &mut Turn<'_>) {
+    if turn.now < turn.ledger.accepted.plus(turn.house.retry.give_up) {
+        return;
+    }
+    for place in 0..turn.ledger.responses.len() {
+        let response = &turn.ledger.responses[place];
+        if response.entry.is_some() {
+            let (peer, words) = (response.peer.clone(), response.kind.to_string());
+            turn.ack(place as u16 | RESPONSE);
+            turn.tell(What::Unanswered, Some(&peer), &[], format!("{words}: queue time exceeded"));
+        }
+    }
+}
+
+fn in_state(ledger: &Ledger, places: &[u16], state: RecipientState) -> Vec<u16> {
+    places.iter().copied().filter(|i| ledger.recipients[usize::from(*i)].state == state).collect()
+}
+
+fn now_as_it_is(ledger: &Ledger) -> Option<Answer> {
+    Some(Answer::Ledger(ledger.clone().into()))
+}
+
+/// A local recipient, or all of them, fetched the MM.
+pub(crate) fn retrieved(mut turn: Turn<'_>, recipient: Option<&Party>) -> Decision {
+    let house = turn.house;
+    let meant = |i: &u16| match recipient {
+        Some(party) => {
+            turn.ledger.recipients[usize::from(*i)].party.address == house.normalised(party.address.clone())
+        }
+        None => true,
+    };
+    let everybody: Vec<u16> = (0..turn.ledger.recipients.len() as u16).filter(meant).collect();
+    let stored = in_state(&turn.ledger, &everybody, RecipientState::Stored);
+    if stored.is_empty() {
+        let answer = now_as_it_is(&turn.ledger);
+        return Decision::only(answer);
+    }
+    for place in &stored {
+        turn.enter(*place, RecipientState::Retrieved, None, None, None);
+    }
+    turn.tell(What::Retrieved, None, &stored, "");
+    turn.finish(now_as_it_is)
+}
+
+/// An operator wants everything that waits to be tried at once. What is on its way already is left alone.
+pub(crate) fn retry_now(mut turn: Turn<'_>, in_flight: &[u16]) -> Decision {
+    let parts: Vec<u16> =
+        turn.ledger.entries().map(|e| e.id.part).filter(|p| !in_flight.contains(p)).collect();
+    if parts.is_empty() {
+        let answer = now_as_it_is(&turn.ledger);
+        return Decision::only(answer);
+    }
+    for part in parts {
+        let now = turn.now;
+        turn.retry(part, now);
+    }
+    turn.tell(What::Operator, None, &[], "retry now");
+    turn.finish(now_as_it_is)
+}
+
+/// An operator wants it gone. Responses that are owed are still brought: the peer waits for them.
+pub(crate) fn dropped(mut turn: Turn<'_>, why: &str) -> Decision {
+    let waits = [RecipientState::Queued, RecipientState::Forwarded, RecipientState::Stored];
+    let places: Vec<u16> = (0..turn.ledger.recipients.len() as u16)
+        .filter(|i| waits.contains(&turn.ledger.recipients[usize::from(*i)].state))
+        .collect();
+    let text = Some(HeaderText::cleaned(why));
+    for place in &places {
+        let recipient = &turn.ledger.recipients[usize::from(*place)];
+        if recipient.state == RecipientState::Stored {
+            let value = recipient.party.address.value();
+            turn.untag(TagKind::Mailbox, value);
+        }
+        turn.enter(*place, RecipientState::Failed, Some(Reason::Dropped), None, text.clone());
+    }
+    for part in 0..turn.ledger.transactions.len() {
+        turn.ledger.transactions[part].state = TransactionState::Settled;
+        turn.ack(part as u16);
+    }
+    turn.tell(What::Operator, None, &places, format!("dropped: {why}"));
+    turn.finish(now_as_it_is)
+}

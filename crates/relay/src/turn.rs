@@ -1,0 +1,281 @@
+//! One turn: a ledger before, an event, a ledger after, and the batch that makes it true.
+//!
+//! Owns: how changes to a ledger become declarative effects. Every decision in this crate is written with it.
+
+use crate::event::Answer;
+use crate::house::{House, PeerName};
+use crate::ledger::{
+    HISTORY_MAX, Ledger, Moment, RESPONSE, RecipientState, Response, Transaction, TransactionState, What,
+};
+use crate::store::{Batch, ContentRef, Entry, Need, Op, Tag, TagKind};
+use crate::verdict::Reason;
+use mms::{HeaderText, RequestStatus, Timestamp, TransactionId};
+
+/// Where unguessable bits come from. The heart has no randomness of its own.
+pub type Entropy<'a> = &'a mut dyn FnMut() -> u128;
+
+/// A turn under way.
+pub(crate) struct Turn<'a> {
+    pub house: &'a House,
+    pub now: Timestamp,
+    pub ledger: Ledger,
+    /// Version of the ledger in the store; 0 = not there yet.
+    version: u32,
+    had_content: bool,
+    told: usize,
+    needs: Vec<Need>,
+    ops: Vec<Op>,
+}
+
+/// What a turn decided.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    /// The ledger after it; `None` = it is removed, or there is none.
+    pub ledger: Option<Ledger>,
+    /// To be committed before anything else happens; `None` when nothing changes.
+    pub batch: Option<Batch>,
+    /// Moments that are new.
+    pub news: Vec<Moment>,
+    /// What to tell the one who caused it.
+    pub answer: Option<Answer>,
+}
+
+impl Decision {
+    /// Nothing changes.
+    pub fn only(answer: Option<Answer>) -> Self {
+        Self { ledger: None, batch: None, news: Vec::new(), answer }
+    }
+}
+
+impl<'a> Turn<'a> {
+    pub fn new(house: &'a House, now: Timestamp, ledger: Ledger, version: u32, had_content: bool) -> Self {
+        let told = ledger.history.len();
+        Self { house, now, ledger, version, had_content, told, needs: Vec::new(), ops: Vec::new() }
+    }
+
+    pub fn need(&mut self, need: Need) {
+        self.needs.push(need);
+    }
+
+    pub fn op(&mut self, op: Op) {
+        self.ops.push(op);
+    }
+
+    pub fn tell(&mut self, what: What, peer: Option<&PeerName>, recipients: &[u16], text: impl Into<String>) {
+        let mut text: String = text.into();
+        if text.len() > 300 {
+            let end = (0..=300).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+            text.truncate(end);
+        }
+        // All recipients are written as none in particular.
+        let recipients = if recipients.len() == self.ledger.recipients.len() { &[] } else { recipients };
+        let (at, peer) = (self.now, peer.cloned());
+        self.ledger.history.push(Moment { at, what, peer, recipients: recipients.to_vec(), text });
+    }
+
+    pub fn keep_content(&mut self, content: ContentRef) {
+        self.had_content = true;
+        let id = self.ledger.id;
+        self.ops.push(Op::KeepContent { id, content });
+    }
+
+    pub fn tag(&mut self, kind: TagKind, value: String) {
+        let id = self.ledger.id;
+        self.ops.push(Op::PutTag { id, tag: Tag { kind, value } });
+    }
+
+    pub fn untag(&mut self, kind: TagKind, value: String) {
+        let id = self.ledger.id;
+        self.ops.push(Op::RemoveTag { id, tag: Tag { kind, value } });
+    }
+
+    /// The last instant at which an errand of this MM may still be tried.
+    pub fn deadline(&self) -> Timestamp {
+        self.ledger.expires.min(self.ledger.accepted.plus(self.house.retry.give_up))
+    }
+
+    /// Put recipients into a new transaction with a peer.
+    pub fn open_transaction(
+        &mut self,
+        peer: &PeerName,
+        recipients: Vec<u16>,
+        retries: u32,
+        due: Timestamp,
+        attempt: u32,
+        entropy: Entropy<'_>,
+    ) {
+        let part = self.ledger.transactions.len() as u16;
+        let id = TransactionId::ours(self.ledger.id, part, entropy());
+        for i in &recipients {
+            self.enter(*i, RecipientState::Queued, None, None, None);
+        }
+        let peer = peer.clone();
+        let state = TransactionState::Queued;
+        let entry = Some((due, attempt));
+        self.ledger.transactions.push(Transaction {
+            id,
+            peer,
+            recipients,
+            state,
+            resends: 0,
+            retries,
+            entry,
+        });
+        self.enqueue(part);
+    }
+
+    /// Owe a response.
+    pub fn owe(&mut self, response: Response) {
+        let part = self.ledger.responses.len() as u16 | RESPONSE;
+        self.ledger.responses.push(Response { entry: Some((self.now, 0)), ..response });
+        self.enqueue(part);
+    }
+
+    fn enqueue(&mut self, part: u16) {
+        if let Some(entry) = self.ledger.entry(part) {
+            self.ops.push(Op::Enqueue(entry));
+        }
+    }
+
+    fn entry_slot(&mut self, part: u16) -> Option<&mut Option<(Timestamp, u32)>> {
+        match part & RESPONSE {
+            0 => self.ledger.transactions.get_mut(usize::from(part)).map(|t| &mut t.entry),
+            _ => self.ledger.responses.get_mut(usize::from(part & !RESPONSE)).map(|r| &mut r.entry),
+        }
+    }
+
+    /// The errand is over: its entry leaves the queue.
+    pub fn ack(&mut self, part: u16) {
+        if let Some(entry) = self.ledger.entry(part) {
+            self.ops.push(Op::Ack(entry));
+        }
+        if let Some(slot) = self.entry_slot(part) {
+            *slot = None;
+        }
+    }
+
+    /// The errand is tried again at `due`, as one more attempt.
+    pub fn retry(&mut self, part: u16, due: Timestamp) {
+        match self.ledger.entry(part) {
+            Some(entry) => {
+                let attempt = entry.attempt + 1;
+                self.ops.push(Op::Retry { entry, due });
+                if let Some(slot) = self.entry_slot(part) {
+                    *slot = Some((due, attempt));
+                }
+            }
+            None => self.requeue(part, due),
+        }
+    }
+
+    /// Put an errand that has no entry (its request was taken before) back into the queue.
+    pub fn requeue(&mut self, part: u16, due: Timestamp) {
+        if let Some(slot) = self.entry_slot(part) {
+            *slot = Some((due, 0));
+        }
+        self.enqueue(part);
+    }
+
+    /// The recipient enters a state.
+    pub fn enter(
+        &mut self,
+        place: u16,
+        state: RecipientState,
+        reason: Option<Reason>,
+        status: Option<RequestStatus>,
+        text: Option<HeaderText>,
+    ) {
+        let now = self.now;
+        if let Some(recipient) = self.ledger.recipients.get_mut(usize::from(place)) {
+            recipient.state = state;
+            recipient.reason = reason;
+            recipient.status = status.or(recipient.status);
+            recipient.text = text.map(|t| t.capped(256));
+            recipient.since = now;
+        }
+    }
+
+    /// Close the transactions in which nobody waits any more.
+    pub fn settle(&mut self) {
+        for part in 0..self.ledger.transactions.len() {
+            let transaction = &self.ledger.transactions[part];
+            let waits = transaction.recipients.iter().any(|i| {
+                let state = self.ledger.recipients[usize::from(*i)].state;
+                matches!(state, RecipientState::Queued | RecipientState::Forwarded)
+            });
+            // Recipients may have moved on to a later transaction.
+            let superseded =
+                |i: &u16| self.ledger.transactions[part + 1..].iter().any(|t| t.recipients.contains(i));
+            if transaction.state != TransactionState::Settled
+                && (!waits || transaction.recipients.iter().all(superseded))
+            {
+                self.ledger.transactions[part].state = TransactionState::Settled;
+                self.ack(part as u16);
+            }
+        }
+    }
+
+    /// When this ledger wants to be looked at again.
+    fn wake(&self) -> Option<Timestamp> {
+        let ledger = &self.ledger;
+        if ledger.is_closed() {
+            return Some(ledger.last_moment().plus(self.house.limits.history_kept));
+        }
+        let timers = ledger.transactions.iter().filter_map(|t| match t.state {
+            TransactionState::Awaiting(until) => Some(until),
+            TransactionState::Queued => Some(self.deadline()),
+            TransactionState::Settled => None,
+        });
+        let kept = ledger
+            .recipients
+            .iter()
+            .any(|r| match r.state {
+                RecipientState::Stored => true,
+                RecipientState::Retrieved => ledger.body.is_some(),
+                _ => false,
+            })
+            .then_some(ledger.expires);
+        let owed = ledger.responses.iter().any(|r| r.entry.is_some()).then(|| {
+            // A response is worth bringing for as long as an MM would be.
+            ledger.accepted.plus(self.house.retry.give_up)
+        });
+        timers.chain(kept).chain(owed).min().map(|at| at.max(self.now))
+    }
+
+    /// The ledger has served; everything about it goes.
+    pub fn remove(mut self, answer: Option<Answer>) -> Decision {
+        let id = self.ledger.id;
+        self.needs.push(Need::Version { id, version: self.version });
+        self.ops.push(Op::RemoveLedger { id });
+        let batch = Batch { need: self.needs, ops: self.ops };
+        Decision { ledger: None, batch: Some(batch), news: Vec::new(), answer }
+    }
+
+    /// The ledger as it is now becomes true.
+    pub fn finish(mut self, answer: impl FnOnce(&Ledger) -> Option<Answer>) -> Decision {
+        self.settle();
+        let id = self.ledger.id;
+        if self.had_content && !self.ledger.needs_content(self.now) {
+            self.ops.push(Op::DropContent { id });
+            self.ledger.body = None;
+        }
+        let news = self.ledger.history[self.told.min(self.ledger.history.len())..].to_vec();
+        if self.ledger.history.len() > HISTORY_MAX {
+            // The beginning tells where it came from, the end where it stands; the middle is repetition.
+            let excess = self.ledger.history.len() - HISTORY_MAX;
+            self.ledger.history.drain(20..20 + excess);
+            self.ledger.history_cut += excess as u32;
+        }
+        self.needs.push(Need::Version { id, version: self.version });
+        let wake = self.wake();
+        self.ops.push(Op::PutLedger { id, ledger: self.ledger.encode(), wake });
+        let answer = answer(&self.ledger);
+        let batch = Batch { need: self.needs, ops: self.ops };
+        Decision { ledger: Some(self.ledger), batch: Some(batch), news, answer }
+    }
+
+    /// The claim must still be ours.
+    pub fn hold(&mut self, entry: &Entry) {
+        self.needs.push(Need::Held(entry.clone()));
+    }
+}

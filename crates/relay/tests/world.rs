@@ -1,0 +1,174 @@
+//! The heart over the store in memory: whole stories, told without a wire.
+
+mod driver;
+
+use driver::{Driver, b1, b2, body, fwd, reply, res, submission, u1, u2};
+use mms::RequestStatus;
+use relay::store::Store;
+use relay::{Answer, Carried, Event, RecipientState, TransactionState};
+use std::time::Duration;
+
+#[test]
+fn an_mm_goes_out_and_its_response_settles_it() {
+    let mut a = Driver::new();
+    let ledger = a.submit(submission(u1(), &[b1()]));
+    let errand = a.errand();
+    assert_eq!(errand.recipients[0].to_string(), "+12025550110/TYPE=PLMN@mms.b.example");
+    assert_eq!(errand.mail_from.to_string(), "+12025550100/TYPE=PLMN@mms.a.example");
+    a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    assert_eq!(a.states(ledger.id), [RecipientState::Forwarded]);
+    a.arrives("b", res(&errand, RequestStatus::Ok, &[]));
+    assert_eq!(a.states(ledger.id), [RecipientState::Accepted]);
+    assert_eq!(a.store().ledger(ledger.id).unwrap().unwrap().content, None, "nobody needs the content now");
+}
+
+#[test]
+fn an_mm_comes_in_is_answered_and_fetched() {
+    let mut a = Driver::new();
+    let (id, answer) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[u1()]);
+    assert!(matches!(answer, Answer::Mail(r) if r.code == 250));
+    let errand = a.errand();
+    assert_eq!(
+        errand.recipients[0].to_string(),
+        "+12025550110/TYPE=PLMN@mms.b.example",
+        "no Originator-System, no Sender: the envelope sender"
+    );
+    a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    assert_eq!(a.states(id), [RecipientState::Stored]);
+    a.event(id, Event::Retrieved { recipient: None });
+    assert_eq!(a.states(id), [RecipientState::Retrieved]);
+    assert!(a.no_errand());
+}
+
+/// Case I-01: the same request again is answered the same way and delivered once.
+#[test]
+fn i_01_a_repeat_is_answered_and_not_delivered() {
+    let mut a = Driver::new();
+    let (first, _) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[u1()]);
+    let (second, _) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[u1()]);
+    assert_eq!(a.states(first), [RecipientState::Stored]);
+    assert_eq!(a.states(second), [RecipientState::Duplicate]);
+    let (one, two) = (a.errand(), a.errand());
+    assert_eq!(one.message.transaction_id(), two.message.transaction_id());
+}
+
+/// Case I-03: another peer may use the same Message-ID.
+#[test]
+fn i_03_same_message_id_from_another_peer_is_no_repeat() {
+    let mut a = Driver::new();
+    a.arrives_new("b", fwd("mm-1", "tx-1"), &[u1()]);
+    let (second, _) = a.arrives_new("c", fwd("mm-1", "tx-1"), &[u1()]);
+    assert_eq!(a.states(second), [RecipientState::Stored]);
+}
+
+/// Case G-13, G-14: the peer takes one recipient, refuses one, and wants one later.
+#[test]
+fn g_13_recipients_part_ways() {
+    let mut a = Driver::new();
+    let b3 = driver::party("+12025550112");
+    let ledger = a.submit(submission(u1(), &[b1(), b2(), b3]));
+    let errand = a.errand();
+    let replies = vec![reply(250), reply(550), reply(452)];
+    a.carried(&errand, Carried::Answered { recipients: replies, content: Some(reply(250)) });
+    let states = [RecipientState::Forwarded, RecipientState::Failed, RecipientState::Queued];
+    assert_eq!(a.states(ledger.id), states);
+    let rest = a.errand();
+    assert_eq!(rest.recipients.len(), 1);
+    assert_ne!(rest.message.transaction_id(), errand.message.transaction_id());
+    assert_eq!(rest.message.message_id(), errand.message.message_id());
+}
+
+/// Case O-18, O-19: no response, two resends under the same ids, then unconfirmed; a late response still counts.
+#[test]
+fn o_18_a_response_that_stays_away() {
+    let mut a = Driver::new();
+    let ledger = a.submit(submission(u1(), &[b1()]));
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let errand = a.errand();
+        ids.push(errand.message.transaction_id().cloned());
+        a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+        assert!(a.no_errand());
+        a.pass(Duration::from_secs(15 * 60));
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]));
+    assert!(a.no_errand());
+    assert_eq!(a.states(ledger.id), [RecipientState::Unconfirmed]);
+    a.arrives("b", driver::res_for(ids[0].clone().unwrap(), RequestStatus::Ok, &[]));
+    assert_eq!(a.states(ledger.id), [RecipientState::Accepted]);
+}
+
+/// Case O-26: a response that comes from another peer changes nothing.
+#[test]
+fn o_26_a_response_from_another_peer_is_ignored() {
+    let mut a = Driver::new();
+    let ledger = a.submit(submission(u1(), &[b1()]));
+    let errand = a.errand();
+    a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    let before = a.ledger(ledger.id);
+    a.arrives("c", res(&errand, RequestStatus::ErrorServiceDenied, &[]));
+    assert_eq!(a.ledger(ledger.id), before);
+}
+
+#[test]
+fn a_dead_peer_costs_nothing_until_it_is_back() {
+    let mut a = Driver::new();
+    let first = a.submit(submission(u1(), &[b1()]));
+    let errand = a.errand();
+    a.carried(&errand, Carried::Unreachable("refused".into()));
+    assert!(a.no_errand(), "the gate is shut");
+    assert_eq!(a.ledger(first.id), first, "no attempt is counted");
+    a.submit(submission(u2(), &[b1()]));
+    a.pass(Duration::from_secs(5));
+    let probe = a.errand();
+    assert!(a.no_errand(), "one probe only");
+    a.carried(&probe, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    a.errand();
+}
+
+/// Case O-29: what expires in the queue is not sent.
+#[test]
+fn o_29_expired_in_the_queue() {
+    let mut a = Driver::new();
+    let mut mm = submission(u1(), &[b1()]);
+    mm.request.expiry = Some(mms::Expiry::After(Duration::from_secs(3600)));
+    let ledger = a.submit(mm);
+    let errand = a.errand();
+    a.carried(&errand, Carried::Unreachable("refused".into()));
+    a.pass(Duration::from_secs(3600));
+    assert_eq!(a.states(ledger.id), [RecipientState::Expired]);
+    let probe = a.errand();
+    a.carried(&probe, Carried::Unreachable("refused".into()));
+    a.pass(Duration::from_secs(3600));
+    assert!(a.no_errand(), "neither sent nor probed any more");
+}
+
+#[test]
+fn a_restart_forgets_nothing() {
+    let mut a = Driver::new();
+    let ledger = a.submit(submission(u1(), &[b1()]));
+    let lost = a.errand();
+    let mut a = a.restart();
+    let again = a.errand();
+    assert_eq!(again.message.transaction_id(), lost.message.transaction_id());
+    a.carried(&again, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    let mut a = a.restart();
+    assert!(a.no_errand());
+    assert!(matches!(a.ledger(ledger.id).transactions[0].state, TransactionState::Awaiting(_)));
+    a.pass(Duration::from_secs(15 * 60));
+    a.errand();
+}
+
+#[test]
+fn a_history_ends_when_it_has_served() {
+    let mut a = Driver::new();
+    let (id, _) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[u1()]);
+    let errand = a.errand();
+    a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    a.pass(Duration::from_secs(3 * 86_400));
+    assert_eq!(a.states(id), [RecipientState::Expired]);
+    assert!(a.store().tagged(relay::store::TagKind::Mailbox, None, None, 10).unwrap().is_empty());
+    a.pass(Duration::from_secs(8 * 86_400));
+    assert_eq!(a.store().ledger(id).unwrap(), None);
+    assert!(body().len > 0);
+}

@@ -146,14 +146,14 @@ fn response_message(
     now: Timestamp,
 ) -> AbstractMessage {
     macro_rules! build {
-        ($ty:ident { $($extra:tt)* }) => {
+        ($ty:ident { $($field:ident: $value:expr),* $(,)? }) => {
             AbstractMessage::$ty($ty {
                 version: Some(peer.profile.version),
                 transaction_id: response.transaction_id.clone(),
                 message_id: response.message_id.clone(),
                 request_status: response.status,
                 status_text: response.text.clone(),
-                $($extra)*
+                $($field: $value,)*
                 sender: Some(house.system_address.clone()),
                 to: Some(response.to.clone()),
                 date: Some(now),

@@ -1,11 +1,11 @@
 //! An errand came back: what its outcome means for the MM (mm4 5.4, 5.5).
 
-use crate::event::Carried;
+use crate::event::{Carried, Told};
 use crate::house::PeerName;
 use crate::ledger::{RESPONSE, RecipientState, Transaction, TransactionState, What};
 use crate::store::Entry;
 use crate::turn::{Decision, Entropy, Turn};
-use crate::verdict::{Reason, Reply};
+use crate::verdict::Reason;
 use mms::HeaderText;
 
 /// Decide about an errand that was carried, or could not be.
@@ -29,19 +29,17 @@ fn response_carried(turn: &mut Turn<'_>, part: u16, attempt: u32, how: &Carried)
     let peer = response.peer.clone();
     let words = format!("{} {}", response.kind, response.status);
     let (passing, why) = match how {
-        Carried::Answered { recipients, content } => {
-            let last = content.as_ref().or(recipients.first());
-            match last {
-                Some(reply) if reply.code / 100 == 2 && content.is_some() => {
-                    turn.ack(part);
-                    turn.tell(What::Answered, Some(&peer), &[], words);
-                    return;
-                }
-                Some(reply) => (reply.code / 100 == 4, reply.to_string()),
-                None => (true, "no reply".into()),
+        Carried::Told(ends) => match ends.first() {
+            Some(Told::Taken(_)) => {
+                turn.ack(part);
+                turn.tell(What::Answered, Some(&peer), &[], words);
+                return;
             }
-        }
-        Carried::Broken(why) | Carried::Unreachable(why) => (true, why.clone()),
+            Some(Told::Never(why)) => (false, why.clone()),
+            Some(Told::Later(why) | Told::Crowded(why) | Told::Unknown(why)) => (true, why.clone()),
+            None => (true, "no reply".into()),
+        },
+        Carried::Unreachable(why) => (true, why.clone()),
         Carried::Unable(why) => (false, why.clone()),
     };
     let deadline = turn.ledger.accepted.plus(turn.house.retry.give_up);
@@ -78,42 +76,46 @@ fn forward_carried(
         .collect();
     let attempt = entry.attempt + 1;
     match how {
-        Carried::Answered { recipients, content } => {
-            let sorted = Sorted::new(&waiting, recipients, content.as_ref());
+        Carried::Told(ends) => {
+            let sorted = Sorted::new(&waiting, ends);
             apply(turn, part, attempt, transaction, sorted, entropy);
         }
-        Carried::Broken(why) | Carried::Unreachable(why) => {
-            // The same ids again: if the peer has it already, it will recognise the repeat.
-            put_off(turn, part, attempt, &waiting, peer, why);
-        }
+        Carried::Unreachable(why) => put_off(turn, part, attempt, &waiting, peer, why),
         Carried::Unable(why) => {
             fail(turn, &waiting, Reason::Fault, peer, why);
         }
     }
 }
 
-/// What became of each recipient.
+/// What became of each recipient, and the peer's words.
 #[derive(Default)]
 struct Sorted {
     /// The peer has it.
     taken: Vec<u16>,
+    taken_words: String,
     /// Refused for good.
-    refused: Vec<(u16, Reply)>,
-    /// Refused for now.
-    later: Vec<(u16, Reply)>,
-    /// The reply to the content, if it came to that.
-    content: Option<Reply>,
+    refused: Vec<(u16, String)>,
+    /// Refused for now, or unknown.
+    later: Vec<(u16, String)>,
+    /// Whether all of `later` only wait for room in another mail.
+    crowded: bool,
 }
 
 impl Sorted {
-    fn new(waiting: &[u16], replies: &[Reply], content: Option<&Reply>) -> Self {
-        let mut sorted = Self { content: content.cloned(), ..Self::default() };
-        for (place, reply) in waiting.iter().zip(replies) {
-            let last = if reply.code / 100 == 2 { content.unwrap_or(reply) } else { reply };
-            match last.code / 100 {
-                2 if content.is_some() => sorted.taken.push(*place),
-                5 => sorted.refused.push((*place, last.clone())),
-                _ => sorted.later.push((*place, last.clone())),
+    fn new(waiting: &[u16], ends: &[Told]) -> Self {
+        let mut sorted = Self { crowded: true, ..Self::default() };
+        for (place, end) in waiting.iter().zip(ends) {
+            match end {
+                Told::Taken(words) => {
+                    sorted.taken.push(*place);
+                    sorted.taken_words.clone_from(words);
+                }
+                Told::Never(words) => sorted.refused.push((*place, words.clone())),
+                Told::Crowded(words) => sorted.later.push((*place, words.clone())),
+                Told::Later(words) | Told::Unknown(words) => {
+                    sorted.crowded = false;
+                    sorted.later.push((*place, words.clone()));
+                }
             }
         }
         sorted
@@ -129,13 +131,15 @@ fn apply(
     entropy: Entropy<'_>,
 ) {
     let peer = &transaction.peer;
-    for (place, reply) in &sorted.refused {
-        fail(turn, &[*place], Reason::PeerRefused, peer, &reply.to_string());
+    for (place, words) in &sorted.refused {
+        fail(turn, &[*place], Reason::PeerRefused, peer, words);
     }
+    let places: Vec<u16> = sorted.later.iter().map(|(place, _)| *place).collect();
+    let words = sorted.later.first().map_or("", |(_, words)| words.as_str());
     if sorted.taken.is_empty() {
-        let places: Vec<u16> = sorted.later.iter().map(|(place, _)| *place).collect();
-        if let Some((_, reply)) = sorted.later.first() {
-            put_off(turn, part, attempt, &places, peer, &reply.to_string());
+        if !places.is_empty() {
+            // The same ids again: if the peer has it already, it will recognise the repeat.
+            put_off(turn, part, attempt, &places, peer, words);
         }
         return;
     }
@@ -144,8 +148,7 @@ fn apply(
     for place in &sorted.taken {
         turn.enter(*place, RecipientState::Forwarded, None, None, None);
     }
-    let reply = sorted.content.map_or(String::new(), |r| r.to_string());
-    turn.tell(What::Forwarded, Some(peer), &sorted.taken, reply);
+    turn.tell(What::Forwarded, Some(peer), &sorted.taken, sorted.taken_words);
     let state = if awaits {
         TransactionState::Awaiting(turn.now.plus(turn.house.retry.response_timeout))
     } else {
@@ -154,23 +157,19 @@ fn apply(
     let slot = &mut turn.ledger.transactions[usize::from(part)];
     slot.state = state;
     slot.recipients.clone_from(&sorted.taken);
-    if sorted.later.is_empty() {
+    if places.is_empty() {
         return;
     }
-    // The others travel on in a transaction of their own. "Too many recipients" is no trouble of theirs: they go
-    // at once (RFC 5321 4.5.3.1.10).
-    let crowded = sorted.later.iter().all(|(_, r)| r.code == 452);
-    let places: Vec<u16> = sorted.later.iter().map(|(place, _)| *place).collect();
-    let reply = sorted.later[0].1.to_string();
+    // The others travel on in a transaction of their own; those that only found no room in this mail go at once.
     let next = turn.house.retry.next(attempt, turn.now, turn.deadline());
-    let due = if crowded { Some(turn.now) } else { next };
+    let due = if sorted.crowded { Some(turn.now) } else { next };
     match due {
         Some(due) => {
-            turn.tell(What::Deferred, Some(peer), &places, reply);
-            let attempt = if crowded { 0 } else { attempt };
+            turn.tell(What::Deferred, Some(peer), &places, words);
+            let attempt = if sorted.crowded { 0 } else { attempt };
             turn.open_transaction(peer, places, transaction.retries, due, attempt, entropy);
         }
-        None => fail(turn, &places, Reason::GaveUp, peer, &reply),
+        None => fail(turn, &places, Reason::GaveUp, peer, words),
     }
 }
 

@@ -75,17 +75,25 @@ pub enum Carried {
     /// No connection could be had, or the peer turned it away before the errand began. Counts against the peer, not
     /// against the errand.
     Unreachable(String),
-    /// The peer answered.
-    Answered {
-        /// One reply for each recipient of the errand, in order.
-        recipients: Vec<Reply>,
-        /// The reply after the final dot, if it came to that.
-        content: Option<Reply>,
-    },
-    /// The connection broke in the middle of it. Whether the peer has it, nobody knows.
-    Broken(String),
+    /// The dialogue took place; one end for each recipient of the errand, in order.
+    Told(Vec<Told>),
     /// It cannot be made into a mail or read from the store; our own trouble.
     Unable(String),
+}
+
+/// How an errand ended for one recipient, with the peer's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The peer has it now (RFC 5321 6.1).
+    Taken(String),
+    /// Not now.
+    Later(String),
+    /// Not in the same mail as the others; at once in another one (RFC 5321 4.5.3.1.10).
+    Crowded(String),
+    /// Not at all.
+    Never(String),
+    /// The connection broke after the content: whether the peer has it, nobody knows (RFC 1047).
+    Unknown(String),
 }
 
 /// What may happen.

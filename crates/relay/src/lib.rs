@@ -32,7 +32,7 @@ mod turn;
 mod verdict;
 
 pub use errand::Errand;
-pub use event::{Answer, Arrival, Arrived, Carried, Event, Submission};
+pub use event::{Answer, Arrival, Arrived, Carried, Event, Submission, Told};
 pub use house::{House, Peer, PeerName};
 pub use ledger::{
     Body, Ledger, Moment, Origin, RESPONSE, Recipient, RecipientKind, RecipientState, Response, Transaction,

@@ -271,7 +271,7 @@ impl Shard {
             queue.put_back(entry);
             return;
         }
-        if let Event::Carried { entry, how: Carried::Answered { .. } } = &event {
+        if let Event::Carried { entry, how: Carried::Told(_) } = &event {
             self.queue(&PeerName(entry.id.queue.0.clone())).opened();
         }
         let (mm, event) = match event {
@@ -482,11 +482,11 @@ impl Shard {
                     queue.put(Entry { due: *due, attempt: entry.attempt + 1, ..entry.clone() });
                 }
                 Op::Ack(entry) => self.queue(&PeerName(entry.id.queue.0.clone())).remove(entry),
-                Op::PutLedger { wake: Some(at), id, .. } => {
-                    if self.wakes_horizon.is_none_or(|h| (*at, *id) <= h) {
-                        self.wakes.insert((*at, *id));
-                        self.bound_wakes();
-                    }
+                Op::PutLedger { wake: Some(at), id, .. }
+                    if self.wakes_horizon.is_none_or(|h| (*at, *id) <= h) =>
+                {
+                    self.wakes.insert((*at, *id));
+                    self.bound_wakes();
                 }
                 Op::KeepContent { content, .. } => {
                     self.slots.entry(mm).or_default().content = Some(content.clone());

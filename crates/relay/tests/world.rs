@@ -2,10 +2,10 @@
 
 mod driver;
 
-use driver::{Driver, b1, b2, body, fwd, reply, res, submission, u1, u2};
+use driver::{Driver, b1, b2, body, fwd, res, submission, taken, u1, u2};
 use mms::RequestStatus;
 use relay::store::Store;
-use relay::{Answer, Carried, Event, RecipientState, TransactionState};
+use relay::{Answer, Carried, Event, RecipientState, Told, TransactionState};
 use std::time::Duration;
 
 #[test]
@@ -15,7 +15,7 @@ fn an_mm_goes_out_and_its_response_settles_it() {
     let errand = a.errand();
     assert_eq!(errand.recipients[0].to_string(), "+12025550110/TYPE=PLMN@mms.b.example");
     assert_eq!(errand.mail_from.to_string(), "+12025550100/TYPE=PLMN@mms.a.example");
-    a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    a.carried(&errand, taken());
     assert_eq!(a.states(ledger.id), [RecipientState::Forwarded]);
     a.arrives("b", res(&errand, RequestStatus::Ok, &[]));
     assert_eq!(a.states(ledger.id), [RecipientState::Accepted]);
@@ -33,7 +33,7 @@ fn an_mm_comes_in_is_answered_and_fetched() {
         "+12025550110/TYPE=PLMN@mms.b.example",
         "no Originator-System, no Sender: the envelope sender"
     );
-    a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    a.carried(&errand, taken());
     assert_eq!(a.states(id), [RecipientState::Stored]);
     a.event(id, Event::Retrieved { recipient: None });
     assert_eq!(a.states(id), [RecipientState::Retrieved]);
@@ -68,8 +68,9 @@ fn g_13_recipients_part_ways() {
     let b3 = driver::party("+12025550112");
     let ledger = a.submit(submission(u1(), &[b1(), b2(), b3]));
     let errand = a.errand();
-    let replies = vec![reply(250), reply(550), reply(452)];
-    a.carried(&errand, Carried::Answered { recipients: replies, content: Some(reply(250)) });
+    let words = || "said the peer".to_owned();
+    let ends = vec![Told::Taken(words()), Told::Never(words()), Told::Crowded(words())];
+    a.carried(&errand, Carried::Told(ends));
     let states = [RecipientState::Forwarded, RecipientState::Failed, RecipientState::Queued];
     assert_eq!(a.states(ledger.id), states);
     let rest = a.errand();
@@ -87,7 +88,7 @@ fn o_18_a_response_that_stays_away() {
     for _ in 0..3 {
         let errand = a.errand();
         ids.push(errand.message.transaction_id().cloned());
-        a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+        a.carried(&errand, taken());
         assert!(a.no_errand());
         a.pass(Duration::from_secs(15 * 60));
     }
@@ -104,7 +105,7 @@ fn o_26_a_response_from_another_peer_is_ignored() {
     let mut a = Driver::new();
     let ledger = a.submit(submission(u1(), &[b1()]));
     let errand = a.errand();
-    a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    a.carried(&errand, taken());
     let before = a.ledger(ledger.id);
     a.arrives("c", res(&errand, RequestStatus::ErrorServiceDenied, &[]));
     assert_eq!(a.ledger(ledger.id), before);
@@ -122,7 +123,7 @@ fn a_dead_peer_costs_nothing_until_it_is_back() {
     a.pass(Duration::from_secs(5));
     let probe = a.errand();
     assert!(a.no_errand(), "one probe only");
-    a.carried(&probe, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    a.carried(&probe, taken());
     a.errand();
 }
 
@@ -151,7 +152,7 @@ fn a_restart_forgets_nothing() {
     let mut a = a.restart();
     let again = a.errand();
     assert_eq!(again.message.transaction_id(), lost.message.transaction_id());
-    a.carried(&again, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    a.carried(&again, taken());
     let mut a = a.restart();
     assert!(a.no_errand());
     assert!(matches!(a.ledger(ledger.id).transactions[0].state, TransactionState::Awaiting(_)));
@@ -164,7 +165,7 @@ fn a_history_ends_when_it_has_served() {
     let mut a = Driver::new();
     let (id, _) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[u1()]);
     let errand = a.errand();
-    a.carried(&errand, Carried::Answered { recipients: vec![reply(250)], content: Some(reply(250)) });
+    a.carried(&errand, taken());
     a.pass(Duration::from_secs(3 * 86_400));
     assert_eq!(a.states(id), [RecipientState::Expired]);
     assert!(a.store().tagged(relay::store::TagKind::Mailbox, None, None, 10).unwrap().is_empty());

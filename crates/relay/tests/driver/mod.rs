@@ -9,7 +9,7 @@ use relay::memory::Memory;
 use relay::store::Store;
 use relay::{
     Answer, Arrival, Arrived, Body, Carried, Errand, Event, House, Input, Ledger, Output, Peer, PeerName,
-    RecipientState, Reply, Shard, Submission,
+    RecipientState, Shard, Submission, Told,
 };
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -33,8 +33,9 @@ pub fn b2() -> Party {
 pub fn body() -> Body {
     Body { len: 3, offset: 0, digest: 1 }
 }
-pub fn reply(code: u16) -> Reply {
-    Reply::new(code, ((code / 100) as u8, 0, 0), "said the peer")
+/// The peer took the errand, to one recipient.
+pub fn taken() -> Carried {
+    Carried::Told(vec![Told::Taken("250 taken".into())])
 }
 
 pub fn house() -> House {

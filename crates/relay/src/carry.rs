@@ -9,14 +9,20 @@ use crate::verdict::Reason;
 use mms::HeaderText;
 
 /// Decide about an errand that was carried, or could not be.
-pub(crate) fn carried(mut turn: Turn<'_>, entry: &Entry, how: &Carried, entropy: Entropy<'_>) -> Decision {
+pub(crate) fn carried(
+    mut turn: Turn<'_>,
+    entry: &Entry,
+    places: &[u16],
+    how: &Carried,
+    entropy: Entropy<'_>,
+) -> Decision {
     turn.hold(entry);
     let part = entry.id.part;
     if part & RESPONSE != 0 {
         response_carried(&mut turn, part, entry.attempt, how);
     } else if let Some(transaction) = turn.ledger.transactions.get(usize::from(part)).cloned() {
         match transaction.state {
-            TransactionState::Queued => forward_carried(&mut turn, part, entry, &transaction, how, entropy),
+            TransactionState::Queued => forward_carried(&mut turn, entry, &transaction, places, how, entropy),
             // Its response overtook the reply of the peer's SMTP; all is said.
             TransactionState::Awaiting(_) | TransactionState::Settled => turn.ack(part),
         }
@@ -57,27 +63,23 @@ fn response_carried(turn: &mut Turn<'_>, part: u16, attempt: u32, how: &Carried)
 
 fn forward_carried(
     turn: &mut Turn<'_>,
-    part: u16,
     entry: &Entry,
     transaction: &Transaction,
+    places: &[u16],
     how: &Carried,
     entropy: Entropy<'_>,
 ) {
-    let peer = &transaction.peer;
-    // In the order of the errand's recipients: those that still waited when it was made.
-    let waiting: Vec<u16> = transaction
-        .recipients
-        .iter()
-        .copied()
-        .filter(|i| {
-            let state = turn.ledger.recipients[usize::from(*i)].state;
-            matches!(state, RecipientState::Queued | RecipientState::Forwarded)
-        })
-        .collect();
+    let (part, peer) = (entry.id.part, &transaction.peer);
+    // A response may have overtaken the reply of the peer's SMTP; what it settled stays settled.
+    let waits = |i: &u16| {
+        let state = turn.ledger.recipients.get(usize::from(*i)).map(|r| r.state);
+        matches!(state, Some(RecipientState::Queued | RecipientState::Forwarded))
+    };
+    let waiting: Vec<u16> = transaction.recipients.iter().copied().filter(waits).collect();
     let attempt = entry.attempt + 1;
     match how {
         Carried::Told(ends) => {
-            let sorted = Sorted::new(&waiting, ends);
+            let sorted = Sorted::new(&waiting, places, ends);
             apply(turn, part, attempt, transaction, sorted, entropy);
         }
         Carried::Unreachable(why) => put_off(turn, part, attempt, &waiting, peer, why),
@@ -102,9 +104,9 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn new(waiting: &[u16], ends: &[Told]) -> Self {
+    fn new(waiting: &[u16], places: &[u16], ends: &[Told]) -> Self {
         let mut sorted = Self { crowded: true, ..Self::default() };
-        for (place, end) in waiting.iter().zip(ends) {
+        for (place, end) in places.iter().zip(ends).filter(|(place, _)| waiting.contains(place)) {
             match end {
                 Told::Taken(words) => {
                     sorted.taken.push(*place);

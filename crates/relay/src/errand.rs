@@ -23,6 +23,8 @@ pub struct Errand {
     pub mail_from: MailPath,
     /// Envelope recipients.
     pub recipients: Vec<MailPath>,
+    /// The place of each in the ledger; empty for responses. To be given back with the outcome.
+    pub places: Vec<u16>,
     /// The header, in words.
     pub message: AbstractMessage,
     /// The body, where it is and at which octet it begins; `None` for responses and empty MMs.
@@ -67,14 +69,14 @@ impl Ledger {
     }
 
     /// The recipients of a transaction that still wait for this errand.
-    fn waiting<'a>(&'a self, transaction: &'a Transaction) -> impl Iterator<Item = &'a Party> {
+    fn waiting<'a>(&'a self, transaction: &'a Transaction) -> impl Iterator<Item = (u16, &'a Party)> {
         let states = [RecipientState::Queued, RecipientState::Forwarded];
         transaction
             .recipients
             .iter()
-            .filter_map(|i| self.recipients.get(usize::from(*i)))
-            .filter(move |r| states.contains(&r.state))
-            .map(|r| &r.party)
+            .filter_map(|i| Some((*i, self.recipients.get(usize::from(*i))?)))
+            .filter(move |(_, r)| states.contains(&r.state))
+            .map(|(i, r)| (i, &r.party))
     }
 
     fn forward(
@@ -89,8 +91,10 @@ impl Ledger {
         }
         let peer = house.peer(&transaction.peer)?;
         let domain = peer.domains.first()?;
-        let recipients: Vec<MailPath> =
-            self.waiting(transaction).map(|p| Party::at(p.address.clone(), domain).path()).collect();
+        let (places, recipients): (Vec<u16>, Vec<MailPath>) = self
+            .waiting(transaction)
+            .map(|(place, party)| (place, Party::at(party.address.clone(), domain).path()))
+            .unzip();
         let request = self.request.as_ref().filter(|_| !recipients.is_empty())?;
         let hidden = request.sender_visibility == Some(Visibility::Hide);
         let mut message = ForwardReq {
@@ -111,6 +115,7 @@ impl Ledger {
             peer: peer.name.clone(),
             mail_from,
             recipients,
+            places,
             message: AbstractMessage::ForwardReq(message),
             body,
         })
@@ -126,6 +131,7 @@ impl Ledger {
             peer: peer.name.clone(),
             mail_from: house.system_address.clone(),
             recipients: vec![response.to.clone()],
+            places: Vec::new(),
             message: response_message(house, peer, response, mail, now),
             body: None,
         })

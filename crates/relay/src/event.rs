@@ -108,6 +108,8 @@ pub enum Event {
     Carried {
         /// The errand's entry, as it was dispatched.
         entry: Entry,
+        /// The errand's places.
+        places: Vec<u16>,
         /// How it ended.
         how: Carried,
     },

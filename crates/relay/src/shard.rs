@@ -263,7 +263,7 @@ impl Shard {
     // ---- events ----
 
     fn event(&mut self, mm: MmId, event: Event, ticket: Option<Ticket>) {
-        if let Event::Carried { entry, how: Carried::Unreachable(why) } = &event {
+        if let Event::Carried { entry, how: Carried::Unreachable(why), .. } = &event {
             let retry = self.house.retry.clone();
             let now = self.now;
             let queue = self.queue(&PeerName(entry.id.queue.0.clone()));
@@ -271,7 +271,7 @@ impl Shard {
             queue.put_back(entry);
             return;
         }
-        if let Event::Carried { entry, how: Carried::Told(_) } = &event {
+        if let Event::Carried { entry, how: Carried::Told(_), .. } = &event {
             self.queue(&PeerName(entry.id.queue.0.clone())).opened();
         }
         let (mm, event) = match event {
@@ -386,7 +386,7 @@ impl Shard {
                 }
                 (_, _) => arrived(&house, now, mm, arrival, &pending.remembered),
             },
-            (Event::Carried { entry, how }, Some(turn)) => carried(turn, entry, how, entropy),
+            (Event::Carried { entry, places, how }, Some(turn)) => carried(turn, entry, places, how, entropy),
             (Event::Retrieved { recipient }, Some(turn)) => retrieved(turn, recipient.as_ref()),
             (Event::RetryNow { in_flight }, Some(turn)) => retry_now(turn, in_flight),
             (Event::Drop { why }, Some(turn)) => dropped(turn, why),
@@ -658,7 +658,11 @@ impl Shard {
                 let how = Carried::Unable("nothing to carry".into());
                 self.take_turn(
                     mm,
-                    Pending { event: Event::Carried { entry, how }, ticket: None, remembered: Vec::new() },
+                    Pending {
+                        event: Event::Carried { entry, places: Vec::new(), how },
+                        ticket: None,
+                        remembered: Vec::new(),
+                    },
                 );
             }
         }

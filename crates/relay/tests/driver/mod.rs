@@ -280,7 +280,10 @@ impl Driver {
     }
 
     pub fn carried(&mut self, errand: &Errand, how: Carried) {
-        self.event(errand.mm, Event::Carried { entry: errand.entry.clone(), how });
+        self.event(
+            errand.mm,
+            Event::Carried { entry: errand.entry.clone(), places: errand.places.clone(), how },
+        );
     }
 
     pub fn pass(&mut self, span: Duration) {

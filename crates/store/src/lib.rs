@@ -1,1 +1,22 @@
-//! placeholder
+//! The cellar: durable truth in one folder of one machine.
+//!
+//! Owns: [`Embedded`], a [`relay::store::Store`] made of a content log (segment files, written in parallel by those who
+//! receive) and a ledger (one SQLite file, written by one committer in durable groups). Never knows: protocols, peers,
+//! what an MM is about, what time it is.
+//!
+//! A crash leaves every batch whose callback ran, none in part, and at worst some room that nobody names until its
+//! segment is used again.
+
+mod committer;
+mod content;
+mod embedded;
+mod faults;
+mod ledger;
+mod options;
+
+pub use content::FileExtent;
+pub use embedded::Embedded;
+pub use faults::FileOp;
+#[cfg(debug_assertions)]
+pub use faults::{Fault, Faults};
+pub use options::{OpenError, Options};

@@ -1,0 +1,278 @@
+//! The store in one folder.
+//!
+//! Owns: the folder, its lock, and what joins the content log to the ledger. Never knows: what an MM is about.
+//!
+//! ```text
+//! lock            held while the store is open
+//! store.db        the ledger, with its write-ahead log beside it
+//! body/           the content log
+//! ```
+//!
+//! A crash leaves what was committed. Opening reads the ledger's table of segments, nothing else, however much waits.
+
+use crate::committer::{Committer, Desk};
+use crate::content::{FileExtent, Log, Writer};
+use crate::faults::Disk;
+use crate::ledger::{self, Readers};
+use crate::options::{OpenError, Options};
+use mms::{MmId, Timestamp};
+use relay::store::{
+    Batch, ContentRef, ContentWriter, Done, Entry, Health, Maintained, QueueHead, QueueId, Store, StoreError,
+    StoredLedger, TagKind, Topic,
+};
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Keys forgotten in one transaction.
+const FORGET_AT_ONCE: usize = 512;
+
+/// A store in a folder of the local disk. Dropping it finishes what is queued.
+pub struct Embedded {
+    folder: PathBuf,
+    log: Arc<Log>,
+    readers: Readers,
+    desk: Arc<Desk>,
+    committer: Option<JoinHandle<()>>,
+    /// Released last.
+    _lock: File,
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Embedded {
+    /// Open the store in `folder`; make one if there is none.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: each says what to do.
+    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
+        options.check()?;
+        let lock = lock(folder)?;
+        let disk = Disk {
+            #[cfg(debug_assertions)]
+            faults: options.faults.clone(),
+        };
+        let path = folder.join("store.db");
+        let opened = ledger::open(&path)?;
+        let body = folder.join("body");
+        let log = Arc::new(Log::open(&body, &options, disk.clone(), opened.run, &opened.segments)?);
+        // The names of what was just made, up to the folder itself.
+        let io = |why| OpenError::Io { path: folder.to_owned(), doing: "flush the folder", why };
+        disk.sync_folder(folder).map_err(io)?;
+        if let Some(parent) = folder.canonicalize().map_err(io)?.parent() {
+            disk.sync_folder(parent).map_err(io)?;
+        }
+        let desk = Arc::new(Desk::default());
+        let committer = Committer::new(desk.clone(), log.clone(), opened.connection, disk, options)
+            .map_err(|why| OpenError::Ledger { path: path.clone(), why })?;
+        let thread = std::thread::Builder::new().name("committer".into()).spawn(|| committer.run());
+        let thread = thread.map_err(|why| OpenError::Io {
+            path: folder.to_owned(),
+            doing: "start a thread for",
+            why,
+        })?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            log,
+            readers: Readers::new(path),
+            desk,
+            committer: Some(thread),
+            _lock: lock,
+        })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A content as parts of files, in order, for `sendfile`. While they are held their octets stay where they are,
+    /// even when the content is dropped. The record headers are checked here; the octets are not.
+    ///
+    /// # Errors
+    /// `Corrupt` when the content is not there.
+    pub fn extents(&self, content: &ContentRef) -> Result<Vec<FileExtent>, StoreError> {
+        self.log.extents(content)
+    }
+
+    fn refuse_if_failed(&self) -> Result<(), StoreError> {
+        self.desk.refusal().map_or(Ok(()), Err)
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let io = |doing, why| OpenError::Io { path: folder.to_owned(), doing, why };
+    fs::create_dir_all(folder).map_err(|why| io("create the folder", why))?;
+    let file = File::options().write(true).create(true).truncate(false).open(folder.join("lock"));
+    let file = file.map_err(|why| io("write to the folder", why))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { folder: folder.to_owned() }),
+        Err(TryLockError::Error(why)) => Err(io("lock the folder", why)),
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.desk.close();
+        if let Some(committer) = self.committer.take()
+            && committer.join().is_err()
+        {
+            tracing::error!(folder = %self.folder.display(), "the committer ended badly");
+        }
+    }
+}
+
+impl Store for Embedded {
+    fn content_writer(&self, size_hint: Option<u64>) -> Result<Box<dyn ContentWriter>, StoreError> {
+        self.refuse_if_failed()?;
+        if self.log.is_low() {
+            return Err(self.log.full());
+        }
+        Ok(Box::new(Writer::new(self.log.clone(), size_hint)))
+    }
+
+    fn read_content(&self, content: &ContentRef, offset: u64, into: &mut [u8]) -> Result<usize, StoreError> {
+        self.log.read(content, offset, into)
+    }
+
+    fn commit(&self, batch: Batch, done: Done) {
+        self.desk.commit(batch, done);
+    }
+
+    fn ledger(&self, id: MmId) -> Result<Option<StoredLedger>, StoreError> {
+        self.readers.with(|connection| ledger::ledger(connection, id))
+    }
+
+    fn once(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.with(|connection| ledger::once(connection, key))
+    }
+
+    fn queues(&self) -> Result<Vec<QueueHead>, StoreError> {
+        self.readers.with(ledger::queues)
+    }
+
+    fn entries(&self, queue: &QueueId, after: Option<&Entry>, max: usize) -> Result<Vec<Entry>, StoreError> {
+        self.readers.with(|connection| ledger::entries(connection, queue, after, max))
+    }
+
+    fn depth(&self, queue: &QueueId, max: u64) -> Result<u64, StoreError> {
+        self.readers.with(|connection| ledger::depth(connection, queue, max))
+    }
+
+    fn wakes(
+        &self,
+        after: Option<(Timestamp, MmId)>,
+        max: usize,
+    ) -> Result<Vec<(Timestamp, MmId)>, StoreError> {
+        self.readers.with(|connection| ledger::wakes(connection, after, max))
+    }
+
+    fn ledgers(&self, after: Option<MmId>, newest_first: bool, max: usize) -> Result<Vec<MmId>, StoreError> {
+        self.readers.with(|connection| ledger::ledgers(connection, after, newest_first, max))
+    }
+
+    fn tagged(
+        &self,
+        kind: TagKind,
+        value: Option<&str>,
+        after: Option<&(String, MmId)>,
+        max: usize,
+    ) -> Result<Vec<(String, MmId)>, StoreError> {
+        self.readers.with(|connection| ledger::tagged(connection, kind, value, after, max))
+    }
+
+    fn drain(&self, topic: Topic, after: u64, max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.readers.with(|connection| ledger::drain(connection, topic, after, max))
+    }
+
+    fn trim(&self, topic: Topic, up_to: u64) -> Result<(), StoreError> {
+        self.desk.run(move |connection| ledger::trim(connection, topic, up_to).map(|()| 0)).map(drop)
+    }
+
+    fn maintain(&self, now: Timestamp, budget: Duration) -> Result<Maintained, StoreError> {
+        self.refuse_if_failed()?;
+        let budget = Budget::new(budget);
+        let mut maintained = Maintained::default();
+        // Each kind of work gets its turn, however small the budget; what does not fit is left for the next call.
+        loop {
+            let forgotten =
+                self.desk.run(move |connection| ledger::forget_keys(connection, now, FORGET_AT_ONCE))?;
+            maintained.forgotten += forgotten as u64;
+            if forgotten < FORGET_AT_ONCE {
+                break;
+            }
+            if budget.is_spent() {
+                maintained.more = true;
+                break;
+            }
+        }
+        let mut removed = Vec::new();
+        while let Some((id, freed)) = self.log.remove_one()? {
+            removed.push(id);
+            maintained.freed += freed;
+            if budget.is_spent() {
+                maintained.more = true;
+                break;
+            }
+        }
+        if !removed.is_empty() {
+            self.desk.run(move |connection| ledger::forget_segments(connection, &removed).map(|()| 0))?;
+        }
+        let mut half_dead = self.log.half_dead();
+        while let Some(segment) = half_dead.pop() {
+            let living = || self.readers.with(|connection| ledger::extents(connection, segment.id));
+            maintained.freed += self.log.punch(&segment, living)?;
+            if budget.is_spent() && !half_dead.is_empty() {
+                maintained.more = true;
+                break;
+            }
+        }
+        self.log.close_idle();
+        Ok(maintained)
+    }
+
+    fn health(&self) -> Health {
+        let (content_live, content_stored) = self.log.octets();
+        let log_size = match fs::metadata(self.folder.join("store.db-wal")) {
+            Ok(file) => file.len(),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => 0,
+            Err(_) => u64::MAX,
+        };
+        Health {
+            failed: self.desk.failed().map(str::to_owned),
+            disk_free: self.log.free(),
+            content_live,
+            content_stored,
+            log_size,
+        }
+    }
+}
+
+/// How long housekeeping may go on.
+struct Budget {
+    since: Instant,
+    span: Duration,
+}
+
+impl Budget {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "measures our own work; nothing that is stored depends on it"
+    )]
+    fn new(span: Duration) -> Self {
+        Self { since: Instant::now(), span }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.since.elapsed() >= self.span
+    }
+}

@@ -1,0 +1,257 @@
+//! Questions to the ledger. Each is one short statement, so that no reader keeps the write-ahead log from shrinking.
+//!
+//! Owns: the readers' connections. Never knows: the one that writes.
+
+use super::{Id, failure, row_sum, time};
+use mms::{MmId, Timestamp};
+use relay::store::{
+    ContentRef, Entry, EntryId, QueueHead, QueueId, StoreError, StoredLedger, TagKind, Topic,
+};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// How many idle connections are kept.
+const IDLE_MAX: usize = 8;
+
+/// Connections that only read.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Ask with a connection of one's own.
+    pub(crate) fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open().map_err(|why| failure(&why))?,
+        };
+        let answer = ask(&connection);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+        answer
+    }
+
+    fn open(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(32);
+        connection.pragma_update(None, "mmap_size", 0)?;
+        Ok(connection)
+    }
+}
+
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>> {
+    let ask = || {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params, map)?;
+        rows.collect::<rusqlite::Result<Vec<T>>>()
+    };
+    ask().map_err(|why| failure(&why))
+}
+
+fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>> {
+    let ask = || connection.prepare_cached(sql)?.query_row(params, map).optional();
+    ask().map_err(|why| failure(&why))
+}
+
+fn limit(max: usize) -> i64 {
+    i64::try_from(max).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn ledger(connection: &Connection, id: MmId) -> Result<Option<StoredLedger>> {
+    let sql = "SELECT version, wake, content_len, content, sum, ledger FROM mm WHERE id = ?";
+    let found = one(connection, sql, [Id::of(id)], |row| {
+        let content = match (row.get(2)?, row.get_ref(3)?.as_blob_or_null()?) {
+            (Some(len), Some(locator)) => Some(ContentRef { len, locator: locator.into() }),
+            _ => None,
+        };
+        let ledger = row.get_ref(5)?.as_blob()?.to_vec();
+        let wake = row.get::<_, Option<i64>>(1)?.map(time);
+        Ok((StoredLedger { version: row.get(0)?, ledger, content, wake }, row.get::<_, u32>(4)?))
+    })?;
+    match found {
+        Some((stored, _)) if stored.version == 0 => Ok(None),
+        Some((stored, sum)) if row_sum(id, stored.version, &stored.ledger) != sum => {
+            Err(StoreError::Corrupt(format!("the ledger of MM {id} fails its checksum")))
+        }
+        found => Ok(found.map(|(stored, _)| stored)),
+    }
+}
+
+pub(crate) fn once(connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    one(connection, "SELECT value FROM once WHERE key = ?", [key], |row| row.get(0))
+}
+
+/// One look into each queue, however deep it is.
+pub(crate) fn queues(connection: &Connection) -> Result<Vec<QueueHead>> {
+    let sql = "SELECT name, (SELECT min(due) FROM entry WHERE queue = number) AS head FROM queue \
+               WHERE head IS NOT NULL ORDER BY name";
+    all(connection, sql, [], |row| {
+        Ok(QueueHead { queue: QueueId::new(row.get_ref(0)?.as_str()?), due: time(row.get(1)?) })
+    })
+}
+
+/// The number by which rows call a queue.
+pub(super) fn queue_number(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    let mut statement = connection.prepare_cached("SELECT number FROM queue WHERE name = ?")?;
+    statement.query_row([name], |row| row.get(0)).optional()
+}
+
+pub(crate) fn entries(
+    connection: &Connection,
+    queue: &QueueId,
+    after: Option<&Entry>,
+    max: usize,
+) -> Result<Vec<Entry>> {
+    let Some(number) = queue_number(connection, &queue.0).map_err(|why| failure(&why))? else {
+        return Ok(Vec::new());
+    };
+    let map = |row: &Row<'_>| {
+        let id = EntryId { queue: queue.clone(), mm: row.get::<_, Id>(1)?.mm(), part: row.get(2)? };
+        Ok(Entry { id, due: time(row.get(0)?), attempt: row.get(3)? })
+    };
+    match after {
+        None => {
+            let sql =
+                "SELECT due, mm, part, attempt FROM entry WHERE queue = ? ORDER BY due, mm, part LIMIT ?";
+            all(connection, sql, params![number, limit(max)], map)
+        }
+        Some(Entry { id, due, .. }) => {
+            let sql = "SELECT due, mm, part, attempt FROM entry WHERE queue = ? AND (due, mm, part) > (?, ?, ?) \
+                       ORDER BY due, mm, part LIMIT ?";
+            all(connection, sql, params![number, due.millis(), Id::of(id.mm), id.part, limit(max)], map)
+        }
+    }
+}
+
+pub(crate) fn depth(connection: &Connection, queue: &QueueId, max: u64) -> Result<u64> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM entry \
+               WHERE queue = (SELECT number FROM queue WHERE name = ?) LIMIT ?)";
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    Ok(one(connection, sql, params![&*queue.0, max], |row| row.get(0))?.unwrap_or(0))
+}
+
+pub(crate) fn wakes(
+    connection: &Connection,
+    after: Option<(Timestamp, MmId)>,
+    max: usize,
+) -> Result<Vec<(Timestamp, MmId)>> {
+    let map = |row: &Row<'_>| Ok((time(row.get(0)?), row.get::<_, Id>(1)?.mm()));
+    match after {
+        None => {
+            let sql = "SELECT wake, id FROM mm WHERE wake IS NOT NULL ORDER BY wake, id LIMIT ?";
+            all(connection, sql, [limit(max)], map)
+        }
+        Some((wake, id)) => {
+            let sql = "SELECT wake, id FROM mm WHERE wake IS NOT NULL AND (wake, id) > (?, ?) \
+                       ORDER BY wake, id LIMIT ?";
+            all(connection, sql, params![wake.millis(), Id::of(id), limit(max)], map)
+        }
+    }
+}
+
+pub(crate) fn ledgers(
+    connection: &Connection,
+    after: Option<MmId>,
+    newest_first: bool,
+    max: usize,
+) -> Result<Vec<MmId>> {
+    let map = |row: &Row<'_>| Ok(row.get::<_, Id>(0)?.mm());
+    let max = limit(max);
+    match (after.map(Id::of), newest_first) {
+        (None, false) => {
+            all(connection, "SELECT id FROM mm WHERE version > 0 ORDER BY id LIMIT ?", [max], map)
+        }
+        (None, true) => {
+            all(connection, "SELECT id FROM mm WHERE version > 0 ORDER BY id DESC LIMIT ?", [max], map)
+        }
+        (Some(id), false) => {
+            let sql = "SELECT id FROM mm WHERE version > 0 AND id > ? ORDER BY id LIMIT ?";
+            all(connection, sql, params![id, max], map)
+        }
+        (Some(id), true) => {
+            let sql = "SELECT id FROM mm WHERE version > 0 AND id < ? ORDER BY id DESC LIMIT ?";
+            all(connection, sql, params![id, max], map)
+        }
+    }
+}
+
+pub(crate) fn tagged(
+    connection: &Connection,
+    kind: TagKind,
+    value: Option<&str>,
+    after: Option<&(String, MmId)>,
+    max: usize,
+) -> Result<Vec<(String, MmId)>> {
+    let map = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, Id>(1)?.mm()));
+    // Before every tag: no value is smaller than the empty one, and the id 0 with it does not occur.
+    let first = (String::new(), MmId::from_bits(0));
+    let (kind, max) = (kind as u8, limit(max));
+    match (value, after) {
+        (None, None) => {
+            let sql = "SELECT value, mm FROM tag WHERE kind = ? ORDER BY value, mm LIMIT ?";
+            all(connection, sql, params![kind, max], map)
+        }
+        (None, Some((from, id))) => {
+            let sql = "SELECT value, mm FROM tag WHERE kind = ? AND (value, mm) > (?, ?) \
+                       ORDER BY value, mm LIMIT ?";
+            all(connection, sql, params![kind, from, Id::of(*id), max], map)
+        }
+        (Some(value), after) => {
+            let from = after.unwrap_or(&first);
+            let (sql, id) = match from.0.as_str().cmp(value) {
+                std::cmp::Ordering::Greater => return Ok(Vec::new()),
+                std::cmp::Ordering::Equal if after.is_some() => (
+                    "SELECT value, mm FROM tag WHERE kind = ? AND value = ? AND mm > ? ORDER BY mm LIMIT ?",
+                    from.1,
+                ),
+                _ => (
+                    "SELECT value, mm FROM tag WHERE kind = ? AND value = ? AND mm >= ? ORDER BY mm LIMIT ?",
+                    first.1,
+                ),
+            };
+            all(connection, sql, params![kind, value, Id::of(id), max], map)
+        }
+    }
+}
+
+pub(crate) fn drain(
+    connection: &Connection,
+    topic: Topic,
+    after: u64,
+    max: usize,
+) -> Result<Vec<(u64, Vec<u8>)>> {
+    let sql = "SELECT number, data FROM outbox WHERE topic = ? AND number > ? ORDER BY number LIMIT ?";
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    all(connection, sql, params![topic as u8, after, limit(max)], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// (offset, length) of what lives in a segment, in order.
+pub(crate) fn extents(connection: &Connection, segment: u32) -> Result<Vec<(u64, u64)>> {
+    let sql = "SELECT start, len FROM extent WHERE segment = ? ORDER BY start";
+    all(connection, sql, [segment], |row| Ok((row.get(0)?, row.get(1)?)))
+}

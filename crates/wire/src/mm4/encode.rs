@@ -1,0 +1,323 @@
+//! From an abstract message to a mail, in exactly one form.
+//!
+//! Owns: the order of headers (the order of the table), their spelling, folding, the short body of responses and
+//! reports. Never knows: envelopes, and the content of an MM.
+//!
+//! No value can start a new header line: texts are types without controls, and [`write_line`] is the only place that
+//! ends a line.
+
+use super::address::{write_list, write_party};
+use super::field::{FIELDS, FieldId, Presence};
+use crate::mime::{encode_text, http_date, mail_date};
+use mms::{
+    AbstractMessage, DeliveryReportReq, Expiry, ForwardReq, HeaderText, MailPath, MessageType, Party,
+    ReadReplyReportReq, RequestStatus, Timestamp, Version,
+};
+
+/// How a peer wants to be written to; the default is what the specification says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Puts the ids that we choose in quotation marks. Ids that we echo are never touched.
+    pub quote_ids: bool,
+    /// Writes numbers in `From`, `To` and `Cc` without a domain.
+    pub bare_addresses: bool,
+    /// The version to announce instead of the message's own.
+    pub version: Option<Version>,
+}
+
+/// The mail that carries `message`, in wire form.
+///
+/// For `MM4_forward.REQ` the header section with its empty line: the body, in wire form, follows as it is, and
+/// `Content-Type` and `Content-Transfer-Encoding` come from the message. Trace fields go in front. For the others
+/// the whole mail with a short body.
+///
+/// A field that the message does not have is left out, except `MIME-Version`, `X-Mms-3GPP-MMS-Version` and, for a
+/// mail without content type of its own, `Content-Type`.
+pub fn encode(message: &AbstractMessage, style: &Style) -> Vec<u8> {
+    let message_type = message.message_type();
+    let mut out = Vec::with_capacity(2048);
+    for field in FIELDS.iter().filter(|field| field.presence(message_type) != Presence::Absent) {
+        for value in values(message, field.id, field.header, style) {
+            if !value.is_empty() {
+                write_line(&mut out, field.header, &value);
+            }
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    if let Some(body) = body(message) {
+        out.extend_from_slice(body.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// The one place that ends a header line. Of CR and LF in `value` only our own folds survive.
+fn write_line(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    for (index, line) in value.split("\r\n ").enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b"\r\n ");
+        }
+        out.extend(line.bytes().map(|b| if b < b' ' || b == 0x7f { b' ' } else { b }));
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The body of what carries no MM: the verdict in one word.
+fn body(message: &AbstractMessage) -> Option<&'static str> {
+    match message {
+        AbstractMessage::ForwardReq(_) => None,
+        AbstractMessage::ForwardRes(m) => Some(m.request_status.as_str()),
+        AbstractMessage::DeliveryReportRes(m) => Some(m.request_status.as_str()),
+        AbstractMessage::ReadReplyReportRes(m) => Some(m.request_status.as_str()),
+        AbstractMessage::DeliveryReportReq(m) => {
+            Some(m.status.map_or("Indeterminate", mms::MmStatus::as_str))
+        }
+        AbstractMessage::ReadReplyReportReq(m) => Some(m.status.map_or("Report", mms::ReadStatus::as_str)),
+    }
+}
+
+/// The values of one field, folded where needed; empty ones are not written.
+fn values(message: &AbstractMessage, id: FieldId, header: &str, style: &Style) -> Vec<String> {
+    let used = header.len() + 2;
+    match common(message, id, style) {
+        Some(value) => vec![value],
+        None => match message {
+            AbstractMessage::ForwardReq(m) => match id {
+                FieldId::PreviouslySentBy | FieldId::PreviouslySentDateAndTime => {
+                    previously_sent(m, id, style)
+                }
+                id if super::field::INTERCONNECT.contains(&id) => {
+                    let same =
+                        m.interconnect.iter().filter(|(name, _)| name.as_str().eq_ignore_ascii_case(header));
+                    same.map(|(_, value)| raw(value, used)).collect()
+                }
+                id => forward_req(m, id, used, style).into_iter().collect(),
+            },
+            AbstractMessage::ForwardRes(m) => {
+                if id == FieldId::RequestRecipients {
+                    return vec![write_list(m.request_recipients.iter(), true, used)];
+                }
+                let response = Response::new(m.request_status, &m.status_text, &m.sender, &m.to);
+                response.value(id, used).into_iter().collect()
+            }
+            AbstractMessage::DeliveryReportRes(m) => {
+                let response = Response::new(m.request_status, &m.status_text, &m.sender, &m.to);
+                response.value(id, used).into_iter().collect()
+            }
+            AbstractMessage::ReadReplyReportRes(m) => {
+                let response = Response::new(m.request_status, &m.status_text, &m.sender, &m.to);
+                response.value(id, used).into_iter().collect()
+            }
+            AbstractMessage::DeliveryReportReq(m) => {
+                delivery_report(m, id, used, style).into_iter().collect()
+            }
+            AbstractMessage::ReadReplyReportReq(m) => {
+                read_reply_report(m, id, used, style).into_iter().collect()
+            }
+        },
+    }
+}
+
+/// Fields that all six have alike.
+fn common(message: &AbstractMessage, id: FieldId, style: &Style) -> Option<String> {
+    let (version, date, internet_message_id) = match message {
+        AbstractMessage::ForwardReq(m) => (m.version, m.date, &m.internet_message_id),
+        AbstractMessage::ForwardRes(m) => (m.version, m.date, &m.internet_message_id),
+        AbstractMessage::DeliveryReportReq(m) => (m.version, m.date, &m.internet_message_id),
+        AbstractMessage::DeliveryReportRes(m) => (m.version, m.date, &m.internet_message_id),
+        AbstractMessage::ReadReplyReportReq(m) => (m.version, m.date, &m.internet_message_id),
+        AbstractMessage::ReadReplyReportRes(m) => (m.version, m.date, &m.internet_message_id),
+    };
+    let message_type = message.message_type();
+    Some(match id {
+        FieldId::Version => style.version.or(version).unwrap_or(Version::OURS).to_string(),
+        FieldId::MessageType => message_type.as_str().to_owned(),
+        FieldId::MimeVersion => "1.0".to_owned(),
+        FieldId::Date => date.map(mail_date).unwrap_or_default(),
+        FieldId::InternetMessageId => {
+            internet_message_id.as_ref().map(|id| format!("<{}>", id.capped(900))).unwrap_or_default()
+        }
+        // Chosen by the sender of a request, echoed by a response.
+        FieldId::TransactionId => {
+            let id = message.transaction_id().map(mms::TransactionId::as_str);
+            opaque(id, style.quote_ids && !message_type.is_response())
+        }
+        // Chosen by the originator, echoed by everybody else.
+        FieldId::MessageId => {
+            let id = message.message_id().map(mms::MessageId::as_str);
+            opaque(id, style.quote_ids && message_type == MessageType::ForwardReq)
+        }
+        FieldId::ContentType if message_type != MessageType::ForwardReq => {
+            "text/plain; charset=us-ascii".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn opaque(id: Option<&str>, quote: bool) -> String {
+    match id {
+        Some(id) if quote && !id.contains('"') && !id.starts_with('<') => format!("\"{id}\""),
+        Some(id) => id.to_owned(),
+        None => String::new(),
+    }
+}
+
+const fn yes_no(value: bool) -> &'static str {
+    if value { "Yes" } else { "No" }
+}
+
+fn yes_or_no(value: Option<bool>) -> Option<String> {
+    value.map(|value| yes_no(value).to_owned())
+}
+
+fn text(value: &Option<HeaderText>, used: usize) -> Option<String> {
+    value.as_ref().map(|text| encode_text(text.as_str(), used))
+}
+
+fn path(value: &Option<MailPath>) -> Option<String> {
+    value.as_ref().map(MailPath::to_string)
+}
+
+fn one(value: &Option<Party>, used: usize, style: &Style) -> Option<String> {
+    value.as_ref().map(|party| write_party(party, style.bare_addresses, used))
+}
+
+/// A value that is passed on as it came; only a line over the limit of mail (RFC 5322 2.1.1) is folded, at spaces.
+fn raw(value: &HeaderText, used: usize) -> String {
+    let mut column = used;
+    let mut out = String::with_capacity(value.as_str().len());
+    if used + value.as_str().len() <= 900 {
+        return value.as_str().to_owned();
+    }
+    for word in value.as_str().split_inclusive(' ') {
+        let ends_in_space = out.ends_with(' ');
+        if column + word.len() > 900 && ends_in_space && word.trim() != "" {
+            out.pop();
+            out.push_str("\r\n ");
+            column = 1;
+        }
+        out.push_str(word);
+        column += word.len();
+    }
+    out
+}
+
+fn expiry(expiry: Expiry, date: Option<Timestamp>) -> String {
+    match (expiry, date) {
+        (Expiry::At(at), _) => http_date(at),
+        // The relative form loses its meaning in queues (mm4 2.7).
+        (Expiry::After(span), Some(date)) => http_date(date.plus(span)),
+        (Expiry::After(span), None) => span.as_secs().to_string(),
+    }
+}
+
+fn forward_req(m: &ForwardReq, id: FieldId, used: usize, style: &Style) -> Option<String> {
+    use FieldId as F;
+    match id {
+        F::From => one(&m.from, used, style),
+        F::Sender => path(&m.sender),
+        F::To => Some(write_list(m.to.iter(), style.bare_addresses, used)),
+        F::Cc => Some(write_list(m.cc.iter(), style.bare_addresses, used)),
+        F::Subject => text(&m.subject, used),
+        F::ContentType => Some(match &m.content_type {
+            Some(content_type) => raw(content_type, used),
+            None => "text/plain; charset=us-ascii".to_owned(),
+        }),
+        F::ContentTransferEncoding => m.content_transfer_encoding.as_ref().map(|e| raw(e, used)),
+        F::MessageClass => m.message_class.as_ref().map(|class| encode_text(class.as_str(), used)),
+        F::Expiry => m.expiry.map(|e| expiry(e, m.date)),
+        F::DeliveryReport => yes_or_no(m.delivery_report),
+        F::OriginatorRsDeliveryReport => yes_or_no(m.originator_rs_delivery_report),
+        F::Priority => m.priority.map(|p| p.to_string()),
+        F::SenderVisibility => m.sender_visibility.map(|v| v.to_string()),
+        F::ReadReply => yes_or_no(m.read_reply),
+        F::AckRequest => yes_or_no(m.ack_request),
+        F::OriginatorSystem => path(&m.originator_system),
+        F::ForwardCounter => m.forward_counter.map(|count| count.to_string()),
+        F::ApplicId => text(&m.applic_id, used),
+        F::ReplyApplicId => text(&m.reply_applic_id, used),
+        F::AuxApplicInfo => text(&m.aux_applic_info, used),
+        F::ContentClass => m.content_class.map(|class| class.to_string()),
+        F::DrmContent => yes_or_no(m.drm_content),
+        F::AdaptationAllowed => yes_or_no(m.adaptation_allowed),
+        _ => None,
+    }
+}
+
+fn previously_sent(m: &ForwardReq, id: FieldId, style: &Style) -> Vec<String> {
+    let line = |entry: &mms::PreviouslySent| {
+        let value = match id {
+            FieldId::PreviouslySentBy => write_party(entry.by.as_ref()?, style.bare_addresses, 60),
+            _ => http_date(entry.at?),
+        };
+        Some(format!("{}, {value}", entry.index))
+    };
+    m.previously_sent.iter().filter_map(line).collect()
+}
+
+/// What every response says.
+struct Response<'a> {
+    status: RequestStatus,
+    text: &'a Option<HeaderText>,
+    sender: &'a Option<MailPath>,
+    to: &'a Option<MailPath>,
+}
+
+impl<'a> Response<'a> {
+    const fn new(
+        status: RequestStatus,
+        text: &'a Option<HeaderText>,
+        sender: &'a Option<MailPath>,
+        to: &'a Option<MailPath>,
+    ) -> Self {
+        Self { status, text, sender, to }
+    }
+
+    fn value(&self, id: FieldId, used: usize) -> Option<String> {
+        match id {
+            // A response comes from a system: both are its address.
+            FieldId::From | FieldId::Sender => path(self.sender),
+            FieldId::To => path(self.to),
+            FieldId::RequestStatusCode => Some(self.status.to_string()),
+            FieldId::StatusText => text(self.text, used),
+            _ => None,
+        }
+    }
+}
+
+fn delivery_report(m: &DeliveryReportReq, id: FieldId, used: usize, style: &Style) -> Option<String> {
+    use FieldId as F;
+    match id {
+        // The elements are named from the MM's point of view, the headers from the mail's (mm4 3.3).
+        F::From => one(&m.recipient, used, style),
+        F::To => one(&m.originator, used, style),
+        F::Sender => path(&m.sender),
+        F::AckRequest => yes_or_no(m.ack_request),
+        F::ForwardToOriginatorUa => yes_or_no(m.forward_to_originator_ua),
+        F::MmStatusCode => m.status.map(|status| status.to_string()),
+        F::MmStatusExtension => m.status_extension.map(|extension| extension.to_string()),
+        F::StatusText => text(&m.status_text, used),
+        F::ApplicId => text(&m.applic_id, used),
+        F::ReplyApplicId => text(&m.reply_applic_id, used),
+        F::AuxApplicInfo => text(&m.aux_applic_info, used),
+        _ => None,
+    }
+}
+
+fn read_reply_report(m: &ReadReplyReportReq, id: FieldId, used: usize, style: &Style) -> Option<String> {
+    use FieldId as F;
+    match id {
+        F::From => one(&m.recipient, used, style),
+        F::To => one(&m.originator, used, style),
+        F::Sender => path(&m.sender),
+        F::AckRequest => yes_or_no(m.ack_request),
+        F::ReadStatus => m.status.map(|status| status.to_string()),
+        F::StatusText => text(&m.status_text, used),
+        F::ApplicId => text(&m.applic_id, used),
+        F::ReplyApplicId => text(&m.reply_applic_id, used),
+        F::AuxApplicInfo => text(&m.aux_applic_info, used),
+        _ => None,
+    }
+}

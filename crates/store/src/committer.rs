@@ -176,9 +176,14 @@ impl Committer {
                 Err(_) => self.desk.fail("the committer panicked"),
             }
         }
-        if self.desk.failed().is_none()
-            && let Err(why) = self.connection.wal_checkpoint_v2(Some(c"main"), CheckpointMode::TRUNCATE)
-        {
+        if self.desk.failed().is_some() {
+            return;
+        }
+        let moved = self
+            .connection
+            .wal_checkpoint_v2(Some(c"main"), CheckpointMode::TRUNCATE)
+            .and_then(|_| self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false));
+        if let Err(why) = moved {
             tracing::warn!(%why, "the write-ahead log is left to the next start");
         }
     }

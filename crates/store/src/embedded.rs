@@ -122,6 +122,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
+        self.readers.close(); // so that the committer closes last, and tidies up
         self.desk.close();
         if let Some(committer) = self.committer.take()
             && committer.join().is_err()

@@ -12,6 +12,8 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 /// Longest text written as it is; RFC 5322 2.1.1 allows lines of 998 octets.
 const PLAIN_MAX: usize = 900;
+/// Longest display name written as it is: escapes may double it, and an address follows on the same line.
+const PHRASE_MAX: usize = 200;
 
 /// `text` with its encoded words decoded. Words in other charsets, and what only looks like one, stay as they are.
 /// Space between two adjacent words is dropped, and characters split between them are joined.
@@ -156,7 +158,7 @@ pub fn encode_text(text: &str, used: usize) -> String {
 /// `text` as the display name of an address: atoms, a quoted string, or encoded words.
 pub fn encode_phrase(text: &str, used: usize) -> String {
     let printable = text.bytes().all(|b| (b' '..=b'~').contains(&b));
-    if !printable || text.len() > PLAIN_MAX || text.contains("=?") || text.trim_matches(' ') != text {
+    if !printable || text.len() > PHRASE_MAX || text.contains("=?") || text.trim_matches(' ') != text {
         return words(text, used);
     }
     let atoms = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~ ".contains(&b));

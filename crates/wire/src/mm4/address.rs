@@ -162,7 +162,7 @@ pub(super) fn mailbox(text: &str) -> Read<MailPath> {
 pub(super) fn write_party(party: &Party, bare: bool, used: usize) -> String {
     let path = match &party.address {
         Address::Email { .. } => party.path().to_string(),
-        other if bare => other.bare(),
+        other if bare => Party::from(other.clone()).path().to_string(),
         _ => party.path().to_string(),
     };
     match &party.name {

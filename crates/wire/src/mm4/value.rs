@@ -107,15 +107,13 @@ pub(super) fn message_class(text: &str) -> MessageClass {
 
 pub(super) fn version(text: &str) -> Read<Version> {
     let mut numbers = [0u16; 3];
-    let mut count = 0;
-    for part in text.trim_start_matches(['v', 'V']).splitn(3, '.') {
+    for (place, part) in text.trim_start_matches(['v', 'V']).splitn(3, '.').enumerate() {
         let digits = part.bytes().take_while(u8::is_ascii_digit).count();
         let Ok(number) = part[..digits].parse() else { return Read::No };
-        if digits < part.len() && count < 2 {
+        if digits < part.len() && place < 2 {
             return Read::No;
         }
-        numbers[count] = number;
-        count += 1;
+        numbers[place] = number;
     }
     let [major, minor, editorial] = numbers;
     let version = Version { major, minor, editorial };

@@ -1,1 +1,7 @@
-fn main() {}
+//! `belino`: the program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    belino::cli::main()
+}

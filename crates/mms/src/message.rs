@@ -102,7 +102,7 @@ pub struct PreviouslySent {
 
 /// `MM4_forward.REQ` (TS 23.140 8.4.1): carries an MM to the recipient Relay/Server. The content itself is the body
 /// of the mail and is not held here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForwardReq {
     /// Version of the sender's implementation; `None` when the header was absent or unreadable.
     pub version: Option<Version>,

@@ -1,0 +1,457 @@
+//! The relay's side of the admin socket.
+
+use super::{Request, Response, Send};
+use crate::decode;
+use crate::serve::{Parts, until_stop};
+use crate::view;
+use anyhow::{Context as _, anyhow, bail};
+use mms::{
+    Expiry, ForwardReq, HeaderText, MessageClass, MmId, Party, PreviouslySent, Priority, Timestamp,
+    Visibility,
+};
+use relay::store::{QueueId, TagKind};
+use relay::{Answer, Body, Event, Input, Ledger, Origin, PeerName, RecipientState, Route, Submission};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+
+/// A request line may have so many octets.
+const LINE_MAX: u64 = 1 << 20;
+/// A submitted body may have so many octets.
+const BODY_MAX: usize = 64 << 20;
+
+/// Bind the socket. A socket file that a crash left behind is replaced: the store's lock has shown that nobody else
+/// runs over this folder.
+///
+/// # Errors
+/// In words.
+pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path).with_context(|| format!("cannot bind {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answer requests until the house stops.
+pub async fn serve(parts: Arc<Parts>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            () = until_stop(&mut stop) => return,
+            accepted = listener.accept() => accepted,
+        };
+        if let Ok((socket, _)) = accepted {
+            let parts = Arc::clone(&parts);
+            tokio::spawn(async move {
+                if let Err(error) = answer(&parts, socket).await {
+                    tracing::debug!("admin connection: {error}");
+                }
+            });
+        }
+    }
+}
+
+async fn answer(parts: &Parts, socket: UnixStream) -> anyhow::Result<()> {
+    let mut reader = BufReader::new(socket);
+    let mut line = String::new();
+    (&mut reader).take(LINE_MAX).read_line(&mut line).await?;
+    let outcome = match serde_json::from_str::<Request>(&line) {
+        Ok(Request::Send(send)) => {
+            if send.octets > BODY_MAX {
+                bail!("a body of {} octets; at most {BODY_MAX}", send.octets);
+            }
+            let mut body = vec![0; send.octets];
+            reader.read_exact(&mut body).await?;
+            submit(parts, &send, &body).await.map(|value| (value, Vec::new()))
+        }
+        Ok(request) => perform(parts, request).await,
+        Err(error) => Err(anyhow!("request not understood: {error}")),
+    };
+    let (response, body) = match outcome {
+        Ok((value, body)) => (Response::Ok { value, octets: body.len() }, body),
+        Err(error) => (Response::Error(format!("{error:#}")), Vec::new()),
+    };
+    let mut line = serde_json::to_vec(&response)?;
+    line.push(b'\n');
+    let socket = reader.get_mut();
+    socket.write_all(&line).await?;
+    socket.write_all(&body).await?;
+    socket.shutdown().await?;
+    Ok(())
+}
+
+async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<u8>)> {
+    let plain = |value: Value| Ok((value, Vec::new()));
+    match request {
+        Request::Status => plain(status(parts)),
+        Request::Queue { peer, all, max } => plain(queue(parts, peer.as_deref(), all, max)?),
+        Request::Trace { id } => {
+            let found = find(parts, &id)?;
+            plain(found.iter().map(|mm| shown(parts, *mm)).collect())
+        }
+        Request::Mailbox { recipient, max } => plain(mailbox(parts, recipient.as_deref(), max).await?),
+        Request::Retrieve { id, recipient, peek } => retrieve(parts, &id, recipient.as_deref(), peek).await,
+        Request::Route { address } => plain(route(parts, &address).await?),
+        Request::Retry { id } => {
+            plain(change(parts, &id, |_| Event::RetryNow { in_flight: Vec::new() }).await?)
+        }
+        Request::Drop { id, why } => plain(change(parts, &id, |_| Event::Drop { why: why.clone() }).await?),
+        Request::Peers => plain(peers(parts).await?),
+        Request::Pause { peer } => {
+            parts.heart.input(Input::Pause(known_peer(parts, &peer).await?));
+            plain(peers(parts).await?)
+        }
+        Request::Resume { peer } => {
+            parts.heart.input(Input::Resume(known_peer(parts, &peer).await?));
+            plain(peers(parts).await?)
+        }
+        Request::Advance { millis } => {
+            if !parts.clock.is_manual() {
+                bail!("this relay goes by the system clock");
+            }
+            parts.clock.advance(Duration::from_millis(millis));
+            parts.heart.tick();
+            plain(json!(parts.clock.now().to_string()))
+        }
+        Request::Send(_) => bail!("a body must follow"),
+    }
+}
+
+fn status(parts: &Parts) -> Value {
+    let health = parts.store.health();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "now": parts.clock.now().to_string(),
+        "failed": health.failed,
+        "disk_free": health.disk_free,
+        "content_live": health.content_live,
+        "content_stored": health.content_stored,
+        "ledger_log": health.log_size,
+    })
+}
+
+fn load(parts: &Parts, mm: MmId) -> anyhow::Result<Option<Ledger>> {
+    let Some(stored) = parts.store.ledger(mm)? else { return Ok(None) };
+    let ledger = Ledger::decode(&stored.ledger);
+    ledger.map(Some).map_err(|d| anyhow!("expected {} {} octets from its end", d.expected, d.left))
+}
+
+fn shown(parts: &Parts, mm: MmId) -> Value {
+    match load(parts, mm) {
+        Ok(Some(ledger)) => view::ledger(&ledger),
+        Ok(None) => Value::Null,
+        Err(error) => view::unreadable(mm, &error.to_string()),
+    }
+}
+
+/// The MMs that go by an id: ours, or a Message-ID.
+fn find(parts: &Parts, id: &str) -> anyhow::Result<Vec<MmId>> {
+    if let Ok(mm) = id.parse::<MmId>()
+        && parts.store.ledger(mm)?.is_some()
+    {
+        return Ok(vec![mm]);
+    }
+    let key = mms::MessageId::new(id).map_err(|e| anyhow!("{e}"))?;
+    let tagged = parts.store.tagged(TagKind::MessageId, Some(key.key()), None, 100)?;
+    let mut found: Vec<MmId> = tagged.into_iter().map(|(_, mm)| mm).collect();
+    found.dedup();
+    if found.is_empty() {
+        bail!(
+            "no MM {id:?} is known here: give the id of 26 characters that `belino queue --all` shows, or an X-Mms-Message-ID"
+        );
+    }
+    Ok(found)
+}
+
+fn queue(parts: &Parts, peer: Option<&str>, all: bool, max: usize) -> anyhow::Result<Value> {
+    let mut rows = Vec::new();
+    let mut after = None;
+    while rows.len() < max {
+        let ids = parts.store.ledgers(after, true, 256)?;
+        let Some(last) = ids.last() else { break };
+        after = Some(*last);
+        for mm in ids {
+            let row = match load(parts, mm) {
+                Ok(Some(ledger)) => {
+                    let waits = |p: &str| {
+                        ledger.entries().any(|e| &*e.id.queue.0 == p)
+                            || ledger
+                                .transactions
+                                .iter()
+                                .any(|t| t.peer.as_str() == p && t.state != relay::TransactionState::Settled)
+                    };
+                    let wanted = peer.is_none_or(waits) && (all || !ledger.is_closed());
+                    if !wanted {
+                        continue;
+                    }
+                    view::ledger(&ledger)
+                }
+                Ok(None) => continue,
+                Err(error) => view::unreadable(mm, &error.to_string()),
+            };
+            rows.push(row);
+            if rows.len() == max {
+                break;
+            }
+        }
+    }
+    rows.reverse();
+    Ok(Value::Array(rows))
+}
+
+/// The mail of an MM in wire form: as it came, or, for one handed in here, with the header that a peer would get.
+fn wire_form(parts: &Parts, mm: MmId, ledger: &Ledger) -> anyhow::Result<Vec<u8>> {
+    let stored = parts.store.ledger(mm)?.and_then(|s| s.content);
+    let mut octets = match (&ledger.origin, &ledger.request) {
+        (Origin::Submitted { .. }, Some(request)) => {
+            let message = mms::AbstractMessage::ForwardReq(request.clone());
+            wire::mm4::encode(&message, &wire::mm4::Style::default())
+        }
+        _ => Vec::new(),
+    };
+    if let Some(content) = stored {
+        let begin = octets.len();
+        octets.resize(begin + usize::try_from(content.len)?, 0);
+        let n = parts.store.read_content(&content, 0, &mut octets[begin..])?;
+        octets.truncate(begin + n);
+    } else if ledger.body.is_none() {
+        bail!("its content is not kept any more");
+    }
+    Ok(octets)
+}
+
+async fn mailbox(parts: &Parts, recipient: Option<&str>, max: usize) -> anyhow::Result<Value> {
+    let wanted = match recipient {
+        Some(text) => Some(normalised(parts, text).await?.address.value()),
+        None => None,
+    };
+    let mut rows = Vec::new();
+    for (value, mm) in parts.store.tagged(TagKind::Mailbox, wanted.as_deref(), None, max)? {
+        let Some(ledger) = load(parts, mm)? else { continue };
+        let Some(place) = ledger.recipients.iter().find(|r| r.party.address.value() == value) else {
+            continue;
+        };
+        let mut row = json!({ "recipient": value, "id": mm.to_string(), "state": place.state.word() });
+        row["received"] = json!(ledger.accepted.to_string());
+        row["expires"] = json!(ledger.expires.to_string());
+        match wire_form(parts, mm, &ledger) {
+            Ok(octets) => merge(&mut row, decode::mail(&octets).json),
+            Err(error) => row["trouble"] = json!(error.to_string()),
+        }
+        let hidden = ledger.request.as_ref().and_then(|r| r.sender_visibility) == Some(Visibility::Hide);
+        if hidden {
+            hide_sender(&mut row);
+        }
+        rows.push(row);
+    }
+    Ok(Value::Array(rows))
+}
+
+/// A recipient must not learn who sent an MM whose sender is hidden (TS 23.140 8.4.1, Sender visibility).
+fn hide_sender(row: &mut Value) {
+    row["originator"] = Value::Null;
+    if let Some(fields) = row["fields"].as_object_mut() {
+        fields.retain(|name, _| {
+            let name = name.to_ascii_lowercase();
+            !name.starts_with("x-mms-previously-sent") && name != "x-mms-originator-system"
+        });
+    }
+}
+
+fn merge(row: &mut Value, more: Value) {
+    if let (Some(row), Value::Object(more)) = (row.as_object_mut(), more) {
+        row.extend(more);
+    }
+}
+
+async fn retrieve(
+    parts: &Parts,
+    id: &str,
+    recipient: Option<&str>,
+    peek: bool,
+) -> anyhow::Result<(Value, Vec<u8>)> {
+    let party = match recipient {
+        Some(text) => Some(normalised(parts, text).await?),
+        None => None,
+    };
+    let in_mailbox = |ledger: &Ledger| {
+        ledger.recipients.iter().any(|r| {
+            matches!(r.state, RecipientState::Stored | RecipientState::Retrieved)
+                && party.as_ref().is_none_or(|p| p.address == r.party.address)
+        })
+    };
+    for mm in find(parts, id)? {
+        let Some(ledger) = load(parts, mm)?.filter(in_mailbox) else { continue };
+        let octets = wire_form(parts, mm, &ledger)?;
+        let ledger = if peek {
+            ledger
+        } else {
+            let event = Event::Retrieved { recipient: party.clone() };
+            match parts.heart.ask(mm, event).await {
+                Some(Answer::Ledger(ledger)) => Ledger::clone(&ledger),
+                other => bail!("{}", refusal(other)),
+            }
+        };
+        return Ok((view::ledger(&ledger), octets));
+    }
+    bail!("MM {id:?} is in no mailbox{}", recipient.map_or(String::new(), |r| format!(" of {r}")));
+}
+
+fn refusal(answer: Option<Answer>) -> String {
+    match answer {
+        Some(Answer::Refused(reason, detail)) => format!("{reason}: {detail}"),
+        Some(Answer::Unknown(mm)) => format!("MM {mm} is gone"),
+        Some(Answer::Mail(reply)) => reply.to_string(),
+        Some(Answer::Ledger(_)) => "unexpected answer".to_owned(),
+        None => "the relay is stopping".to_owned(),
+    }
+}
+
+async fn house(parts: &Parts) -> anyhow::Result<Arc<relay::House>> {
+    parts.heart.look(|shard| Arc::clone(shard.house())).await.context("the relay is stopping")
+}
+
+async fn normalised(parts: &Parts, text: &str) -> anyhow::Result<Party> {
+    let party: Party = text.parse().map_err(|e| anyhow!("address {text:?}: {e}"))?;
+    let address = house(parts).await?.normalised(party.address);
+    Ok(Party { address, ..party })
+}
+
+async fn route(parts: &Parts, text: &str) -> anyhow::Result<Value> {
+    let party = normalised(parts, text).await?;
+    Ok(explain_route(&*house(parts).await?, &party))
+}
+
+/// A route as JSON; also for `belino route` without a running relay.
+pub fn explain_route(house: &relay::House, party: &Party) -> Value {
+    let explained = house.explain(party);
+    let (to, peer, why) = match &explained.route {
+        Route::Local(_) => ("mailbox", None, None),
+        Route::Peer(name) => ("peer", Some(name.to_string()), None),
+        Route::Nowhere(reason) => ("nowhere", None, Some(reason.text())),
+    };
+    let address = view::address(party);
+    json!({ "address": address, "to": to, "peer": peer, "why": why, "steps": explained.steps })
+}
+
+async fn change(parts: &Parts, id: &str, event: impl Fn(MmId) -> Event) -> anyhow::Result<Value> {
+    let mut rows = Vec::new();
+    for mm in find(parts, id)? {
+        match parts.heart.ask(mm, event(mm)).await {
+            Some(Answer::Ledger(ledger)) => rows.push(view::ledger(&ledger)),
+            other => bail!("{}", refusal(other)),
+        }
+    }
+    Ok(Value::Array(rows))
+}
+
+async fn known_peer(parts: &Parts, name: &str) -> anyhow::Result<PeerName> {
+    let house = house(parts).await?;
+    let name = PeerName::new(name);
+    if house.peer(&name).is_none() {
+        let known: Vec<&str> = house.peers.iter().map(|p| p.name.as_str()).collect();
+        bail!("no peer is named {:?}; configured: {}", name.as_str(), known.join(", "));
+    }
+    Ok(name)
+}
+
+async fn peers(parts: &Parts) -> anyhow::Result<Value> {
+    let states = parts.heart.look(relay::Shard::peers).await.context("the relay is stopping")?;
+    let sessions = parts.dock.sessions();
+    let mut rows = Vec::new();
+    for state in states {
+        let depth = parts.store.depth(&QueueId(state.peer.0.clone()), 1_000_000)?;
+        let incoming = sessions.get(&state.peer).copied().unwrap_or(0);
+        rows.push(view::peer(&state, depth, incoming));
+    }
+    Ok(Value::Array(rows))
+}
+
+async fn submit(parts: &Parts, send: &Send, wire_form: &[u8]) -> anyhow::Result<Value> {
+    let address = |text: &String| text.parse::<Party>().map_err(|e| anyhow!("address {text:?}: {e}"));
+    let list = |texts: &[String]| texts.iter().map(address).collect::<anyhow::Result<Vec<_>>>();
+    let (content, body) = if wire_form.is_empty() {
+        (None, None)
+    } else {
+        let mut writer = parts.store.content_writer(Some(wire_form.len() as u64))?;
+        writer.write(wire_form)?;
+        let body = Body {
+            len: wire_form.len() as u64,
+            offset: 0,
+            digest: crc32c::crc32c(wire_form),
+            eight_bit: !wire_form.is_ascii(),
+        };
+        (Some(writer.finish()?), Some(body))
+    };
+    let submission = Submission {
+        by: "cli".into(),
+        from: address(&send.from)?,
+        to: list(&send.to)?,
+        cc: list(&send.cc)?,
+        bcc: list(&send.bcc)?,
+        request: wishes(send)?,
+        body,
+        content,
+    };
+    let mm = crate::fresh_id(&parts.clock);
+    match parts.heart.ask(mm, Event::Submitted(Box::new(submission))).await {
+        Some(Answer::Ledger(ledger)) => Ok(view::ledger(&ledger)),
+        other => bail!("{}", refusal(other)),
+    }
+}
+
+/// What the sender said, as the heart's words.
+fn wishes(send: &Send) -> anyhow::Result<ForwardReq> {
+    let text = |label: &str, text: &str| HeaderText::new(text).map_err(|e| anyhow!("{label}: {e}"));
+    let class = match &send.class {
+        None => None,
+        Some(class) => Some(parse_class(class)?),
+    };
+    let priority = match &send.priority {
+        None => None,
+        Some(p) => Some(
+            Priority::from_canonical(p).with_context(|| format!("priority {p:?}: Low, Normal or High"))?,
+        ),
+    };
+    let mut previously_sent = Vec::new();
+    for (index, (by, at)) in send.previously_sent.iter().enumerate() {
+        let by = by.parse().map_err(|e| anyhow!("address {by:?}: {e}"))?;
+        let index = u32::try_from(index)?;
+        previously_sent.push(PreviouslySent { index, by: Some(by), at: Some(Timestamp::from_seconds(*at)) });
+    }
+    Ok(ForwardReq {
+        content_type: Some(text("content type", &send.content_type)?),
+        content_transfer_encoding: match &send.content_transfer_encoding {
+            Some(encoding) => Some(text("transfer encoding", encoding)?),
+            None => None,
+        },
+        subject: match &send.subject {
+            Some(subject) => Some(text("subject", subject)?),
+            None => None,
+        },
+        message_class: class,
+        priority,
+        expiry: send.expiry_seconds.map(|s| Expiry::After(Duration::from_secs(s))),
+        delivery_report: Some(send.delivery_report),
+        read_reply: Some(send.read_reply),
+        sender_visibility: send.hide.then_some(Visibility::Hide),
+        forward_counter: u32::try_from(previously_sent.len()).ok().filter(|n| *n > 0),
+        previously_sent,
+        ..ForwardReq::default()
+    })
+}
+
+fn parse_class(text: &str) -> anyhow::Result<MessageClass> {
+    let known = [
+        MessageClass::Personal,
+        MessageClass::Advertisement,
+        MessageClass::Informational,
+        MessageClass::Auto,
+    ];
+    let found = known.into_iter().find(|c| c.as_str().eq_ignore_ascii_case(text));
+    found.with_context(|| format!("class {text:?}: Personal, Advertisement, Informational or Auto"))
+}

@@ -1,0 +1,211 @@
+//! The command line: verbs, their arguments, and what they print.
+//!
+//! Every verb but `serve`, `demo`, `check` and `decode` talks to the relay that runs over the data folder, through its
+//! admin socket.
+
+mod mailbox;
+mod send;
+mod serve;
+mod show;
+
+pub use serve::init_log;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// MMS Relay/Server whose heart is MM4 (3GPP TS 23.140 clause 8.4).
+#[derive(Parser)]
+#[command(name = "belino", version, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Args, Clone)]
+pub struct Common {
+    /// Configuration file [default: ./belino.toml, then /etc/belino/belino.toml]
+    #[arg(short, long, global = true, value_name = "FILE", env = "BELINO_CONFIG")]
+    config: Option<PathBuf>,
+    /// Data folder of the running relay, instead of the one in the configuration
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log lines as JSON
+    #[arg(long, global = true)]
+    log_json: bool,
+    /// What is logged: error, warn, info, debug, trace, or filters such as belino=debug
+    #[arg(long, global = true, value_name = "LEVEL", env = "BELINO_LOG")]
+    log: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the relay
+    Serve(serve::Serve),
+    /// Show two relays exchanging a picture message, here and now; needs no configuration
+    Demo(crate::demo::Demo),
+    /// Hand in an MM
+    Send(send::Send),
+    /// Check a configuration and say what it would do
+    Check,
+    /// Show an MM4 mail as words, what had to be tolerated in it and what it breaks
+    Decode {
+        /// The file; - for standard input
+        file: PathBuf,
+    },
+    /// Show where a recipient's MM would go, and why
+    Route {
+        /// The recipient: +12025550110, bob@mms.b.example
+        address: String,
+    },
+    /// List MMs that are not finished yet
+    Queue {
+        /// One MM, with its history
+        id: Option<String>,
+        /// Only those that wait for this peer
+        #[arg(long)]
+        peer: Option<String>,
+        /// Also finished ones
+        #[arg(long)]
+        all: bool,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        max: usize,
+    },
+    /// Show one MM's whole history
+    Trace {
+        /// Our id, or the X-Mms-Message-ID
+        id: String,
+    },
+    /// List mailboxes, or fetch an MM from one
+    Mailbox(mailbox::Mailbox),
+    /// Try what waits of an MM at once
+    Retry {
+        /// Our id, or the X-Mms-Message-ID
+        id: String,
+    },
+    /// Give an MM up
+    Drop {
+        /// Our id, or the X-Mms-Message-ID
+        id: String,
+        /// Why; kept in its history
+        #[arg(long, default_value = "by the operator")]
+        why: String,
+    },
+    /// Show peers: their queues and whether they can be reached
+    Peer {
+        /// Only this one
+        name: Option<String>,
+    },
+    /// Send nothing to a peer until it is resumed
+    Pause {
+        /// The peer
+        peer: String,
+    },
+    /// Send to a paused peer again, or try an unreachable one at once
+    Resume {
+        /// The peer
+        peer: String,
+    },
+    /// Show how the running relay is
+    Status,
+    /// Move a clock that was started by hand
+    #[command(hide = true)]
+    Advance {
+        /// A span: 15m, 24h
+        span: String,
+    },
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let common = cli.common.clone();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            if common.json {
+                println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
+            } else {
+                eprintln!("belino: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let common = cli.common;
+    match cli.verb {
+        Verb::Serve(serve) => serve.run(&common),
+        Verb::Demo(demo) => demo.run(&common),
+        Verb::Send(send) => send.run(&common),
+        Verb::Check => show::check(&common),
+        Verb::Decode { file } => show::decode(&common, &file),
+        Verb::Route { address } => show::route(&common, &address),
+        Verb::Queue { id: Some(id), .. } | Verb::Trace { id } => show::trace(&common, id),
+        Verb::Queue { id: None, peer, all, max } => show::queue(&common, peer, all, max),
+        Verb::Mailbox(mailbox) => mailbox.run(&common),
+        Verb::Retry { id } => show::changed(&common, &crate::admin::Request::Retry { id }),
+        Verb::Drop { id, why } => show::changed(&common, &crate::admin::Request::Drop { id, why }),
+        Verb::Peer { name } => show::peers(&common, &crate::admin::Request::Peers, name.as_deref()),
+        Verb::Pause { peer } => {
+            let request = crate::admin::Request::Pause { peer: peer.clone() };
+            show::peers(&common, &request, Some(&peer))
+        }
+        Verb::Resume { peer } => {
+            let request = crate::admin::Request::Resume { peer: peer.clone() };
+            show::peers(&common, &request, Some(&peer))
+        }
+        Verb::Status => show::status(&common),
+        Verb::Advance { span } => show::advance(&common, &span),
+    }
+}
+
+impl Common {
+    /// The configuration file to use.
+    fn config_file(&self) -> anyhow::Result<PathBuf> {
+        if let Some(file) = &self.config {
+            return Ok(file.clone());
+        }
+        let places = [Path::new("belino.toml"), Path::new("/etc/belino/belino.toml")];
+        match places.into_iter().find(|p| p.exists()) {
+            Some(place) => Ok(place.to_owned()),
+            None => anyhow::bail!(
+                "no configuration: neither ./belino.toml nor /etc/belino/belino.toml exists; name one with --config, \
+                 or see it work without any: belino demo"
+            ),
+        }
+    }
+
+    fn load(&self) -> anyhow::Result<crate::config::Config> {
+        Ok(crate::config::load(&self.config_file()?)?)
+    }
+
+    /// The data folder of the running relay.
+    fn data(&self) -> anyhow::Result<PathBuf> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => Ok(self.load()?.data),
+        }
+    }
+
+    fn ask(&self, request: &crate::admin::Request) -> anyhow::Result<Value> {
+        Ok(crate::admin::client::ask(&self.data()?, request, &[])?.0)
+    }
+}
+
+/// Print JSON, one value on one line after another where it is a list.
+fn print_json(value: &Value) {
+    match value {
+        Value::Array(rows) => rows.iter().for_each(|row| println!("{row}")),
+        other => println!("{other}"),
+    }
+}

@@ -1,0 +1,91 @@
+//! `belino serve`.
+
+use super::Common;
+use crate::clock::Clock;
+use crate::serve::start;
+use clap::Args;
+use mms::Timestamp;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Run the relay in the foreground, until SIGTERM or SIGINT. SIGHUP reads peers and routes again.
+#[derive(Args)]
+pub struct Serve {
+    /// Start with a clock that stands at this second since 1970 and is moved by `belino advance`
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    clock: Option<i64>,
+}
+
+/// Logs go to standard error: text for people, or JSON.
+pub fn init_log(common: &Common, standard: &str) -> anyhow::Result<()> {
+    let filter = match &common.log {
+        Some(filter) => EnvFilter::try_new(filter)
+            .map_err(|e| anyhow::anyhow!("--log {filter:?}: {e}; try error, warn, info, debug or trace"))?,
+        None => EnvFilter::new(standard),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if common.log_json {
+        let _ = builder.json().flatten_event(true).try_init();
+    } else {
+        use std::io::IsTerminal as _;
+        let _ = builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init();
+    }
+    Ok(())
+}
+
+impl Serve {
+    /// Run until told to stop. The exit code tells whether the store failed.
+    pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        init_log(common, "info")?;
+        let file = common.config_file()?;
+        let mut config = crate::config::load(&file)?;
+        if let Some(data) = &common.data {
+            config.data.clone_from(data);
+        }
+        if config.listen.is_empty() {
+            tracing::warn!("[mm4] listen is empty: no peer can connect");
+        }
+        if config.house.peers.is_empty() {
+            tracing::warn!("no [[peer]] is configured: nothing is accepted and nothing is sent");
+        }
+        let clock = match self.clock {
+            Some(_) if !cfg!(debug_assertions) => anyhow::bail!("--clock is for test builds only"),
+            Some(seconds) => Clock::manual(Timestamp::from_seconds(seconds)),
+            None => Clock::System,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let code = runtime.block_on(async {
+            let running = start(config, clock, None).await?;
+            // The last line of the start, for those who wait for it.
+            println!(
+                "ready {}",
+                running.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            );
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            let code = loop {
+                tokio::select! {
+                    _ = terminate.recv() => break ExitCode::SUCCESS,
+                    _ = interrupt.recv() => break ExitCode::SUCCESS,
+                    why = running.failure() => {
+                        tracing::error!("the store failed and nothing more is accepted: {why}");
+                        break ExitCode::FAILURE;
+                    }
+                    _ = hangup.recv() => match crate::config::load(&file) {
+                        Ok(config) => {
+                            running.reload(config);
+                            tracing::info!("configuration read again");
+                        }
+                        Err(error) => tracing::error!("configuration kept as it was: {error}"),
+                    },
+                }
+            };
+            running.stop().await;
+            anyhow::Ok(code)
+        })?;
+        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        Ok(code)
+    }
+}

@@ -1,0 +1,231 @@
+//! Verbs that show or change one thing and print it.
+
+use super::{Common, print_json};
+use crate::admin::{Request, client, server};
+use crate::config::{Config, Span};
+use crate::{decode as mail, view};
+use anyhow::Context as _;
+use mms::Party;
+use serde_json::{Value, json};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+const OK: anyhow::Result<ExitCode> = Ok(ExitCode::SUCCESS);
+
+/// `belino check`.
+pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
+    let file = common.config_file()?;
+    let config = crate::config::load(&file)?;
+    if common.json {
+        print_json(&check_json(&config));
+        return OK;
+    }
+    let house = &config.house;
+    println!("{}: fine", file.display());
+    let domains: Vec<&str> = house.domains.iter().map(mms::Domain::as_str).collect();
+    println!("  we are {} with system address {}", domains.join(", "), house.system_address);
+    println!("  data in {}", config.data.display());
+    match config.listen.is_empty() {
+        true => println!("  no [mm4] listen: no peer can connect"),
+        false => config.listen.iter().for_each(|a| println!("  listens for MM4 on {a}")),
+    }
+    for local in &house.locals {
+        let prefixes: Vec<String> = local.prefixes.iter().map(|p| format!("+{p}")).collect();
+        println!("  serves {} from the mailbox", prefixes.join(", "));
+    }
+    if house.peers.is_empty() {
+        println!("  no peers: nothing is accepted and nothing is sent");
+    }
+    for (peer, link) in house.peers.iter().zip(&config.links) {
+        println!("  peer {}", peer.name);
+        let prefixes: Vec<String> = peer.prefixes.iter().map(|p| format!("+{p}")).collect();
+        let prefixes = if prefixes.is_empty() { "no prefix".to_owned() } else { prefixes.join(", ") };
+        println!("    MMs for {prefixes} go to {}", or_nowhere(&link.hosts));
+        let from: Vec<String> = link.from.iter().map(ToString::to_string).collect();
+        println!("    connects to us from {}", or_nowhere(&from));
+        println!(
+            "    responses go to {} unless a request names another mailbox of its own",
+            peer.system_address
+        );
+    }
+    OK
+}
+
+fn or_nowhere(list: &[String]) -> String {
+    if list.is_empty() { "nowhere".to_owned() } else { list.join(", ") }
+}
+
+fn check_json(config: &Config) -> Value {
+    let peers: Vec<Value> = config
+        .links
+        .iter()
+        .map(|l| json!({ "name": l.peer.as_str(), "hosts": l.hosts, "from": l.from.iter().map(ToString::to_string).collect::<Vec<_>>() }))
+        .collect();
+    json!({
+        "domains": config.house.domains.iter().map(mms::Domain::as_str).collect::<Vec<_>>(),
+        "system_address": config.house.system_address.to_string(),
+        "data": config.data.display().to_string(),
+        "listen": config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "peers": peers,
+    })
+}
+
+/// `belino decode`.
+pub fn decode(common: &Common, file: &Path) -> anyhow::Result<ExitCode> {
+    let mut octets = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut octets)?;
+    } else {
+        octets = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    }
+    let mail = mail::mail(&wire::smtp::dot_stuff(&octets));
+    if common.json {
+        print_json(&mail.json);
+    } else {
+        print!("{}", mail::lines(&mail.json));
+    }
+    OK
+}
+
+/// `belino route`: by the running relay, or by the configuration when none runs.
+pub fn route(common: &Common, address: &str) -> anyhow::Result<ExitCode> {
+    let asked = common.ask(&Request::Route { address: address.to_owned() });
+    let (route, note) = match asked {
+        Ok(route) => (route, ""),
+        Err(error) if common.data.is_some() => return Err(error),
+        Err(_) => {
+            let house = common.load()?.house;
+            let party: Party = address.parse().map_err(|e| anyhow::anyhow!("address {address:?}: {e}"))?;
+            let party = Party { address: house.normalised(party.address), ..party };
+            (server::explain_route(&house, &party), " (by the configuration file; no relay is running)")
+        }
+    };
+    if common.json {
+        print_json(&route);
+        return OK;
+    }
+    let to = match route["to"].as_str() {
+        Some("peer") => format!("to peer {}", view::text(&route["peer"])),
+        Some("mailbox") => "into the mailbox here".to_owned(),
+        _ => format!("nowhere: {}", view::text(&route["why"])),
+    };
+    println!("{} goes {to}{note}", view::text(&route["address"]["value"]));
+    for step in route["steps"].as_array().into_iter().flatten() {
+        println!("  {}", view::text(step));
+    }
+    OK
+}
+
+/// `belino queue`.
+pub fn queue(common: &Common, peer: Option<String>, all: bool, max: usize) -> anyhow::Result<ExitCode> {
+    let rows = common.ask(&Request::Queue { peer, all, max })?;
+    if common.json {
+        print_json(&rows);
+        return OK;
+    }
+    let rows = rows.as_array().cloned().unwrap_or_default();
+    if rows.is_empty() {
+        println!("{}", if all { "no MM is known" } else { "nothing waits (finished MMs: --all)" });
+        return OK;
+    }
+    println!("{:<26} {:<24} {:<18} {:<18} STATE", "ID", "ACCEPTED", "FROM", "TO");
+    for row in &rows {
+        let from = view::text(&row["sender"]["value"]);
+        let mut recipients = row["recipients"].as_array().cloned().unwrap_or_default();
+        if recipients.is_empty() {
+            recipients.push(json!({ "address": { "value": "-" }, "state": row.get("unreadable").map_or("answer", |_| "unreadable") }));
+        }
+        for (i, r) in recipients.iter().enumerate() {
+            let (id, at, from) = if i == 0 {
+                (view::text(&row["id"]), view::text(&row["accepted"]), from.clone())
+            } else {
+                Default::default()
+            };
+            let (to, state) = (view::text(&r["address"]["value"]), view::text(&r["state"]));
+            println!("{id:<26} {at:<24} {from:<18} {to:<18} {state}");
+        }
+    }
+    println!("one MM's history: belino trace ID");
+    OK
+}
+
+/// `belino trace`.
+pub fn trace(common: &Common, id: String) -> anyhow::Result<ExitCode> {
+    let rows = common.ask(&Request::Trace { id })?;
+    print_mms(common, &rows);
+    OK
+}
+
+/// `belino retry`, `belino drop`.
+pub fn changed(common: &Common, request: &Request) -> anyhow::Result<ExitCode> {
+    let rows = common.ask(request)?;
+    print_mms(common, &rows);
+    OK
+}
+
+fn print_mms(common: &Common, rows: &Value) {
+    if common.json {
+        return print_json(rows);
+    }
+    for row in rows.as_array().into_iter().flatten() {
+        print!("{}", view::ledger_lines(row));
+    }
+}
+
+/// `belino peer`, `pause`, `resume`.
+pub fn peers(common: &Common, request: &Request, only: Option<&str>) -> anyhow::Result<ExitCode> {
+    let rows = common.ask(request)?;
+    let rows: Vec<Value> = rows
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|r| only.is_none_or(|name| r["peer"] == name))
+        .cloned()
+        .collect();
+    if let (Some(name), true) = (only, rows.is_empty()) {
+        anyhow::bail!("no peer is named {name:?}");
+    }
+    if common.json {
+        print_json(&Value::Array(rows));
+        return OK;
+    }
+    println!("{:<16} {:>8} {:>10} {:>9}  STATE", "PEER", "QUEUED", "ON ITS WAY", "INCOMING");
+    for row in &rows {
+        let state = match (&row["paused"], &row["gate"]["open"]) {
+            (Value::Bool(true), _) => "paused".to_owned(),
+            (_, Value::Bool(true)) => "open".to_owned(),
+            _ => format!(
+                "unreachable until {}: {}",
+                view::text(&row["gate"]["until"]),
+                view::text(&row["gate"]["why"])
+            ),
+        };
+        let (peer, queued) = (view::text(&row["peer"]), view::text(&row["queued"]));
+        let (flight, incoming) = (view::text(&row["in_flight"]), view::text(&row["incoming_connections"]));
+        println!("{peer:<16} {queued:>8} {flight:>10} {incoming:>9}  {state}");
+    }
+    OK
+}
+
+/// `belino status`.
+pub fn status(common: &Common) -> anyhow::Result<ExitCode> {
+    let status = common.ask(&Request::Status)?;
+    if common.json {
+        print_json(&status);
+        return OK;
+    }
+    for (key, value) in status.as_object().into_iter().flatten() {
+        println!("{:<16} {}", key.replace('_', " "), view::text(value));
+    }
+    OK
+}
+
+/// `belino advance`, for tests.
+pub fn advance(common: &Common, span: &str) -> anyhow::Result<ExitCode> {
+    let span = span.parse::<Span>().map_err(|e| anyhow::anyhow!("{e}"))?.0;
+    let millis = u64::try_from(span.as_millis())?;
+    let (now, _) = client::ask(&common.data()?, &Request::Advance { millis }, &[])?;
+    println!("{}", view::text(&now));
+    OK
+}

@@ -1,0 +1,73 @@
+//! The only place that reads a clock. Everything else is told the time.
+//!
+//! In builds with debug assertions a clock can be turned by hand, so that tests of timers need not wait.
+
+use mms::Timestamp;
+use std::future::Future;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// What tells the time.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's.
+    System,
+    /// A clock that only moves when it is told to.
+    Manual(watch::Sender<Timestamp>),
+}
+
+impl Clock {
+    /// A clock that stands at this instant.
+    pub fn manual(start: Timestamp) -> Self {
+        Self::Manual(watch::Sender::new(start))
+    }
+
+    /// Now.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the house reads the clock")]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            }
+            Self::Manual(time) => *time.borrow(),
+        }
+    }
+
+    /// Move a manual clock on; a system clock moves by itself.
+    pub fn advance(&self, span: Duration) {
+        if let Self::Manual(time) = self {
+            time.send_modify(|now| *now = now.plus(span));
+        }
+    }
+
+    /// Whether it only moves when told to.
+    pub const fn is_manual(&self) -> bool {
+        matches!(self, Self::Manual(_))
+    }
+
+    /// Wait for a span of this clock's time.
+    pub async fn sleep(&self, span: Duration) {
+        match self {
+            Self::System => tokio::time::sleep(span).await,
+            Self::Manual(time) => {
+                let until = self.now().plus(span);
+                let mut time = time.subscribe();
+                // The sender lives in the clock itself, so waiting cannot fail while it is waited for.
+                let _ = time.wait_for(|now| *now >= until).await;
+            }
+        }
+    }
+
+    /// What `what` gives, or `None` when it takes longer than `span`.
+    pub async fn within<T>(&self, span: Duration, what: impl Future<Output = T>) -> Option<T> {
+        match self {
+            Self::System => tokio::time::timeout(span, what).await.ok(),
+            Self::Manual(_) => tokio::select! {
+                biased;
+                result = what => Some(result),
+                () = self.sleep(span) => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The configuration: one TOML file, read into what the heart, the docks and the courier need.
+//!
+//! Owns: names and defaults of keys, and the words that tell an operator what is wrong, where, and what was meant.
+//! Never knows: sockets. A key that is not known is an error; so is a value that cannot be meant.
+
+mod network;
+mod parse;
+mod values;
+
+pub use network::Network;
+pub use parse::{ConfigError, load, parse};
+pub use values::{ByteSize, Span};
+
+use relay::House;
+use relay::PeerName;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that the configuration decides.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the heart needs.
+    pub house: House,
+    /// Where the data folder is.
+    pub data: PathBuf,
+    /// Where MM4 is listened for.
+    pub listen: Vec<SocketAddr>,
+    /// What we call ourselves in SMTP.
+    pub host_name: String,
+    /// How each peer is reached and known.
+    pub links: Vec<Link>,
+    /// Limits of the docks, the courier and the store.
+    pub limits: HouseLimits,
+}
+
+/// The connection side of a peer.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The peer.
+    pub peer: PeerName,
+    /// `host:port`, tried in this order.
+    pub hosts: Vec<String>,
+    /// From where it connects to us.
+    pub from: Vec<Network>,
+    /// Our connections to it at once.
+    pub connections_max: usize,
+    /// Its connections to us at once.
+    pub sessions_max: usize,
+    /// Whether it wants a new connection for every mail.
+    pub one_message_per_connection: bool,
+}
+
+/// Limits outside the heart.
+#[derive(Clone, Debug)]
+pub struct HouseLimits {
+    /// SMTP limits, for both directions.
+    pub smtp: wire::smtp::Limits,
+    /// Connections from all peers at once.
+    pub sessions_max: usize,
+    /// How long a connection may be silent between commands.
+    pub idle: Duration,
+    /// How long a connection may be silent inside content.
+    pub content_idle: Duration,
+    /// How long a connection may last in all.
+    pub session_max: Duration,
+    /// How long a connection attempt may take.
+    pub connect: Duration,
+    /// How long a peer's reply may take.
+    pub reply: Duration,
+    /// How long an unused connection to a peer is kept.
+    pub keep: Duration,
+    /// Free disk space below which new MMs are refused, in octets.
+    pub disk_free_min: u64,
+    /// How long what is under way may take to finish at a stop.
+    pub stop: Duration,
+}

@@ -1,0 +1,596 @@
+//! From the text of the file to [`Config`], with errors that name line, key and the nearest key that exists.
+
+use super::{ByteSize, Config, HouseLimits, Link, Network, Span};
+use mms::{Domain, HeaderText, MailPath, Number, NumberPlan, Party, Version};
+use relay::house::{Dock, House, Limits, Local, Peer, PeerName, Profile, ResponseStyle, Retry};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is wrong with a configuration.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1, where one is to blame.
+    pub line: Option<usize>,
+    /// What is wrong and what was expected.
+    pub what: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    relay: RelayPart,
+    #[serde(default)]
+    mm4: Mm4Part,
+    #[serde(default)]
+    limits: LimitsPart,
+    #[serde(default)]
+    retry: RetryPart,
+    #[serde(default)]
+    numbers: NumbersPart,
+    #[serde(default)]
+    local: Vec<LocalPart>,
+    #[serde(default)]
+    peer: Vec<PeerPart>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RelayPart {
+    domain: Option<String>,
+    #[serde(default)]
+    domains: Vec<String>,
+    system_address: Option<String>,
+    data: PathBuf,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mm4Part {
+    #[serde(default)]
+    listen: Vec<SocketAddr>,
+    host_name: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsPart {
+    message_size_max: Option<ByteSize>,
+    content_size_max: Option<ByteSize>,
+    recipients_max: Option<usize>,
+    envelope_recipients_max: Option<usize>,
+    sessions_max: Option<usize>,
+    disk_free_min: Option<ByteSize>,
+    forward_max: Option<u32>,
+    hops_max: Option<usize>,
+    expiry_default: Option<Span>,
+    expiry_max: Option<Span>,
+    duplicates_kept: Option<Span>,
+    history_kept: Option<Span>,
+    in_flight_max: Option<usize>,
+    idle: Option<Span>,
+    content_idle: Option<Span>,
+    session_max: Option<Span>,
+    connect: Option<Span>,
+    reply: Option<Span>,
+    keep: Option<Span>,
+    stop: Option<Span>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetryPart {
+    steps: Option<Vec<Span>>,
+    give_up: Option<Span>,
+    response_timeout: Option<Span>,
+    response_resends: Option<u32>,
+    response_retries: Option<u32>,
+    gate_min: Option<Span>,
+    gate_max: Option<Span>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NumbersPart {
+    country_code: Option<String>,
+    trunk_prefix: Option<String>,
+    #[serde(default)]
+    international_prefixes: Vec<String>,
+    #[serde(default)]
+    bare_is_international: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LocalPart {
+    #[serde(default)]
+    prefixes: Vec<String>,
+    subscribers: Option<Vec<String>>,
+    #[serde(default)]
+    barred: Vec<String>,
+    dock: DockPart,
+    #[serde(default = "yes")]
+    available: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum DockPart {
+    Mailbox,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PeerPart {
+    name: String,
+    domains: Vec<String>,
+    #[serde(default)]
+    hosts: Vec<String>,
+    #[serde(default)]
+    from: Vec<Network>,
+    system_address: Option<String>,
+    #[serde(default)]
+    prefixes: Vec<String>,
+    #[serde(default)]
+    deny: Vec<String>,
+    #[serde(default)]
+    numbers: NumbersPart,
+    tls: Option<TlsPart>,
+    connections_max: Option<usize>,
+    sessions_max: Option<usize>,
+    #[serde(default)]
+    one_message_per_connection: bool,
+    #[serde(default)]
+    profile: ProfilePart,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum TlsPart {
+    Off,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfilePart {
+    version: Option<String>,
+    quote_ids: Option<bool>,
+    bare_addresses: Option<bool>,
+    split_recipients: Option<bool>,
+    recipients_max: Option<usize>,
+    response_style: Option<StylePart>,
+    expects_response: Option<bool>,
+    anonymise_hidden: Option<bool>,
+    size_max: Option<ByteSize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StylePart {
+    Individual,
+    Collective,
+}
+
+/// Read and check a configuration file.
+///
+/// # Errors
+/// The file cannot be read, or something in it is wrong.
+pub fn load(file: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let what = format!("cannot read the configuration: {error}");
+        ConfigError { file: file.to_owned(), line: None, what }
+    })?;
+    parse(&text, file)
+}
+
+/// Check the text of a configuration. `file` is only named in errors; a relative data folder is taken from where the
+/// file lies.
+///
+/// # Errors
+/// Something in it is wrong.
+pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
+    let parsed: File = toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+        ConfigError { file: file.to_owned(), line, what: explain(error.message()) }
+    })?;
+    build(parsed, file).map_err(|(key, what)| {
+        let line = key.and_then(|key| line_of(text, &key));
+        ConfigError { file: file.to_owned(), line, what }
+    })
+}
+
+/// The parser's words, and for an unknown key the nearest one that exists.
+fn explain(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("unknown field `") else { return message.to_owned() };
+    let Some((wrong, rest)) = rest.split_once('`') else { return message.to_owned() };
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    let near = known.iter().copied().max_by(|a, b| {
+        let likeness = |k: &str| strsim::jaro_winkler(wrong, k);
+        likeness(a).total_cmp(&likeness(b))
+    });
+    match near {
+        Some(near) => {
+            let all = known.join(", ");
+            format!("unknown key {wrong:?}; did you mean {near:?}? Keys here: {all}")
+        }
+        None => format!("unknown key {wrong:?}"),
+    }
+}
+
+/// The first line that holds a value, to point at it.
+fn line_of(text: &str, value: &str) -> Option<usize> {
+    text.lines().position(|line| !line.trim_start().starts_with('#') && line.contains(value)).map(|i| i + 1)
+}
+
+/// What is wrong, and the value to find its line by.
+type Wrong = (Option<String>, String);
+
+fn wrong<T>(value: &str, what: impl fmt::Display) -> Result<T, Wrong> {
+    Err((Some(value.to_owned()), what.to_string()))
+}
+
+fn domain(text: &str) -> Result<Domain, Wrong> {
+    text.parse().or_else(|e| wrong(text, format!("{e}; a domain looks like \"mms.a.example\"")))
+}
+
+fn prefix(text: &str) -> Result<String, Wrong> {
+    let digits = text.strip_prefix('+').unwrap_or_default();
+    if digits.is_empty() || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return wrong(
+            text,
+            format!("prefix {text:?}: expected + and 1 to 15 digits, such as \"+1202555011\""),
+        );
+    }
+    Ok(digits.to_owned())
+}
+
+fn number(text: &str) -> Result<Number, Wrong> {
+    let parsed = text.parse::<Party>().ok().and_then(|p| p.address.number().cloned());
+    match parsed.filter(Number::is_international) {
+        Some(number) => Ok(number),
+        None => wrong(text, format!("number {text:?}: expected + and digits, such as \"+12025550100\"")),
+    }
+}
+
+fn mailbox(text: &str) -> Result<MailPath, Wrong> {
+    match text.parse::<MailPath>() {
+        Ok(path) if path.domain().is_some() => Ok(path),
+        _ => wrong(
+            text,
+            format!("system_address {text:?}: expected a mailbox, such as \"system-user@mms.a.example\""),
+        ),
+    }
+}
+
+fn version(text: &str) -> Result<Version, Wrong> {
+    let parts: Option<Vec<u16>> = text.split('.').map(|p| p.parse().ok()).collect();
+    match parts.as_deref() {
+        Some([major, minor]) => Ok(Version { major: *major, minor: *minor, editorial: 0 }),
+        Some([major, minor, editorial]) => {
+            Ok(Version { major: *major, minor: *minor, editorial: *editorial })
+        }
+        _ => wrong(text, format!("version {text:?}: expected numbers with dots, such as \"6.16.0\"")),
+    }
+}
+
+fn plan(part: &NumbersPart) -> Result<NumberPlan, Wrong> {
+    let digits = |text: &String| match text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
+        true => Ok(text.clone()),
+        false => wrong(text, format!("{text:?}: expected digits only")),
+    };
+    Ok(NumberPlan {
+        country_code: part.country_code.as_ref().map(digits).transpose()?,
+        trunk_prefix: part.trunk_prefix.as_ref().map(digits).transpose()?,
+        international_prefixes: part.international_prefixes.iter().map(digits).collect::<Result<_, _>>()?,
+        bare_is_international: part.bare_is_international,
+    })
+}
+
+fn build(file: File, path: &Path) -> Result<Config, Wrong> {
+    let mut names: Vec<String> = file.relay.domain.into_iter().collect();
+    names.extend(file.relay.domains);
+    let domains = names.iter().map(|n| domain(n)).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = domains.first().cloned() else {
+        return wrong("[relay]", "[relay] needs domain = \"...\": our MM4 domain, such as \"mms.a.example\"");
+    };
+    let system_address = match &file.relay.system_address {
+        Some(text) => mailbox(text)?,
+        None => mailbox(&format!("system-user@{first}"))?,
+    };
+    let data = match path.parent() {
+        Some(folder) if file.relay.data.is_relative() => folder.join(&file.relay.data),
+        _ => file.relay.data.clone(),
+    };
+    let mut peers = Vec::new();
+    let mut links = Vec::new();
+    for part in &file.peer {
+        let (peer, link) = peer(part)?;
+        if peers.iter().any(|p: &Peer| p.name == peer.name) {
+            return wrong(&part.name, format!("two peers are named {:?}", part.name));
+        }
+        for domain in &peer.domains {
+            let taken = peers.iter().find(|p: &&Peer| p.owns(domain)).map(|p| p.name.to_string());
+            let taken = taken.or_else(|| domains.contains(domain).then(|| "this relay itself".to_owned()));
+            if let Some(owner) = taken {
+                let text = format!("peer {:?}: domain {domain} belongs to {owner} already", part.name);
+                return wrong(domain.as_str(), text);
+            }
+        }
+        peers.push(peer);
+        links.push(link);
+    }
+    let locals = file.local.iter().map(local).collect::<Result<Vec<_>, _>>()?;
+    let house = House {
+        number_plan: plan(&file.numbers)?,
+        locals,
+        peers,
+        retry: retry(&file.retry)?,
+        limits: heart_limits(&file.limits),
+        system_address,
+        domains,
+    };
+    let host_name = file.mm4.host_name.unwrap_or_else(|| first.to_string());
+    let limits = house_limits(&file.limits);
+    Ok(Config { house, data, listen: file.mm4.listen, host_name, links, limits })
+}
+
+fn local(part: &LocalPart) -> Result<Local, Wrong> {
+    let DockPart::Mailbox = part.dock;
+    let subscribers = part.subscribers.as_ref();
+    if part.prefixes.is_empty() && subscribers.is_none_or(Vec::is_empty) {
+        return wrong("[[local]]", "[[local]] needs prefixes = [\"+...\"] or subscribers = [\"+...\"]");
+    }
+    Ok(Local {
+        prefixes: part.prefixes.iter().map(|p| prefix(p)).collect::<Result<_, _>>()?,
+        subscribers: subscribers
+            .map(|list| list.iter().map(|n| number(n)).collect::<Result<BTreeSet<_>, _>>())
+            .transpose()?,
+        barred: part.barred.iter().map(|n| number(n)).collect::<Result<_, _>>()?,
+        dock: Dock::Mailbox,
+        available: part.available,
+    })
+}
+
+fn peer(part: &PeerPart) -> Result<(Peer, Link), Wrong> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if part.name.is_empty() || part.name.len() > 64 || !part.name.chars().all(plain) {
+        let text = format!("peer name {:?}: expected 1 to 64 letters, digits, '-', '_' or '.'", part.name);
+        return wrong(&part.name, text);
+    }
+    if part.domains.is_empty() {
+        let text =
+            format!("peer {:?} needs domains = [\"...\"]: the MM4 domains that are its own", part.name);
+        return wrong(&part.name, text);
+    }
+    if part.hosts.is_empty() && part.from.is_empty() {
+        let text = format!(
+            "peer {:?} has neither hosts (where we reach it) nor from (where it comes from); it could do nothing",
+            part.name
+        );
+        return wrong(&part.name, text);
+    }
+    // The only value so far; anything else is refused while reading, so that nobody believes in a lock that is none.
+    let (Some(TlsPart::Off) | None) = part.tls;
+    let domains = part.domains.iter().map(|d| domain(d)).collect::<Result<Vec<_>, _>>()?;
+    let system_address = match &part.system_address {
+        Some(text) => mailbox(text)?,
+        None => mailbox(&format!("system-user@{}", domains[0]))?,
+    };
+    let hosts = part.hosts.iter().map(|h| host(h)).collect::<Result<Vec<_>, _>>()?;
+    let name = PeerName::new(&part.name);
+    let peer = Peer {
+        name: name.clone(),
+        domains,
+        system_address,
+        prefixes: part.prefixes.iter().map(|p| prefix(p)).collect::<Result<_, _>>()?,
+        deny: part.deny.iter().map(|p| prefix(p)).collect::<Result<_, _>>()?,
+        number_plan: plan(&part.numbers)?,
+        transit: BTreeSet::new(),
+        profile: profile(&part.profile)?,
+    };
+    let link = Link {
+        peer: name,
+        hosts,
+        from: part.from.clone(),
+        connections_max: part.connections_max.unwrap_or(8).max(1),
+        sessions_max: part.sessions_max.unwrap_or(100),
+        one_message_per_connection: part.one_message_per_connection,
+    };
+    Ok((peer, link))
+}
+
+/// `host`, `host:port`, `[v6]:port`; without a port, 25.
+fn host(text: &str) -> Result<String, Wrong> {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port),
+        _ if text.parse::<std::net::Ipv6Addr>().is_ok() => return Ok(format!("[{text}]:25")),
+        _ => (text, "25"),
+    };
+    let fits = HeaderText::new(name).is_ok() && !name.is_empty() && !name.contains([' ', '/', '@']);
+    if !fits || port.parse::<u16>().is_err() {
+        return wrong(
+            text,
+            format!("host {text:?}: expected a name or address and a port, such as \"mx1.mms.b.example:25\""),
+        );
+    }
+    Ok(format!("{name}:{port}"))
+}
+
+fn profile(part: &ProfilePart) -> Result<Profile, Wrong> {
+    let standard = Profile::default();
+    let bare = part.bare_addresses.unwrap_or(standard.bare_addresses);
+    Ok(Profile {
+        version: part.version.as_deref().map_or(Ok(standard.version), version)?,
+        quote_ids: part.quote_ids.unwrap_or(standard.quote_ids),
+        bare_addresses: bare,
+        split_recipients: part.split_recipients.unwrap_or(standard.split_recipients),
+        recipients_max: part.recipients_max.unwrap_or(standard.recipients_max).max(1),
+        response_style: match part.response_style {
+            Some(StylePart::Collective) => ResponseStyle::Collective,
+            Some(StylePart::Individual) | None => ResponseStyle::Individual,
+        },
+        expects_response: part.expects_response.unwrap_or(standard.expects_response),
+        anonymise_hidden: part.anonymise_hidden.unwrap_or(standard.anonymise_hidden),
+        size_max: part.size_max.map(|s| s.0).or(standard.size_max),
+    })
+}
+
+fn retry(part: &RetryPart) -> Result<Retry, Wrong> {
+    let standard = Retry::default();
+    let or = |span: Option<Span>, standard: Duration| span.map_or(standard, |s| s.0);
+    let steps = match &part.steps {
+        Some(steps) if steps.is_empty() || steps.iter().any(|s| s.0.is_zero()) => {
+            return wrong("steps", "retry.steps: expected at least one span of time, none of them zero");
+        }
+        Some(steps) => steps.iter().map(|s| s.0).collect(),
+        None => standard.steps,
+    };
+    Ok(Retry {
+        steps,
+        give_up: or(part.give_up, standard.give_up),
+        response_timeout: or(part.response_timeout, standard.response_timeout),
+        response_resends: part.response_resends.unwrap_or(standard.response_resends),
+        response_retries: part.response_retries.unwrap_or(standard.response_retries),
+        gate_min: or(part.gate_min, standard.gate_min).max(Duration::from_millis(100)),
+        gate_max: or(part.gate_max, standard.gate_max),
+    })
+}
+
+fn heart_limits(part: &LimitsPart) -> Limits {
+    let standard = Limits::default();
+    let or = |span: Option<Span>, standard: Duration| span.map_or(standard, |s| s.0);
+    Limits {
+        recipients_max: part.recipients_max.unwrap_or(standard.recipients_max),
+        content_size_max: part.content_size_max.map_or(standard.content_size_max, |s| s.0),
+        forward_max: part.forward_max.unwrap_or(standard.forward_max),
+        hops_max: part.hops_max.unwrap_or(standard.hops_max),
+        expiry_default: or(part.expiry_default, standard.expiry_default),
+        expiry_max: or(part.expiry_max, standard.expiry_max),
+        duplicates_kept: or(part.duplicates_kept, standard.duplicates_kept),
+        history_kept: or(part.history_kept, standard.history_kept),
+        in_flight_max: part.in_flight_max.unwrap_or(standard.in_flight_max).max(1),
+    }
+}
+
+fn house_limits(part: &LimitsPart) -> HouseLimits {
+    let or = |span: Option<Span>, standard: u64| span.map_or(Duration::from_secs(standard), |s| s.0);
+    let mut smtp = wire::smtp::Limits::default();
+    if let Some(size) = part.message_size_max {
+        smtp.message_size_max = size.0;
+    } else {
+        smtp.message_size_max = 8 << 20; // 5 MiB of content, in base64 and with its headers
+    }
+    if let Some(most) = part.envelope_recipients_max {
+        smtp.recipients_max = most.max(1);
+    }
+    HouseLimits {
+        smtp,
+        sessions_max: part.sessions_max.unwrap_or(10_000),
+        idle: or(part.idle, 600),
+        content_idle: or(part.content_idle, 180),
+        session_max: or(part.session_max, 86_400),
+        connect: or(part.connect, 10),
+        reply: or(part.reply, 300),
+        keep: or(part.keep, 60),
+        disk_free_min: part.disk_free_min.map_or(256 << 20, |s| s.0),
+        stop: or(part.stop, 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = r#"
+[relay]
+domain = "mms.a.example"
+data = "data"
+
+[mm4]
+listen = ["127.0.0.1:2525"]
+
+[limits]
+message_size_max = "5MiB"
+
+[retry]
+steps = ["1m", "5m"]
+
+[[local]]
+prefixes = ["+1202555010"]
+dock = "mailbox"
+
+[[peer]]
+name = "b"
+domains = ["mms.b.example"]
+hosts = ["127.0.0.2:2525", "mx.mms.b.example"]
+from = ["127.0.0.2"]
+prefixes = ["+1202555011"]
+tls = "off"
+profile = { version = "5.5.0", bare_addresses = true }
+"#;
+
+    fn error(text: &str) -> String {
+        parse(text, Path::new("/etc/belino/belino.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_full_configuration_is_read() {
+        let config = parse(FULL, Path::new("/etc/belino/belino.toml")).unwrap();
+        assert_eq!(config.data, Path::new("/etc/belino/data"));
+        assert_eq!(config.links[0].hosts, ["127.0.0.2:2525", "mx.mms.b.example:25"]);
+        let peer = &config.house.peers[0];
+        assert_eq!((peer.profile.version.major, peer.profile.bare_addresses), (5, true));
+        assert_eq!(peer.system_address.to_string(), "system-user@mms.b.example");
+        assert_eq!(config.limits.smtp.message_size_max, 5 << 20);
+    }
+
+    #[test]
+    fn errors_name_line_key_and_the_nearest_key() {
+        let text = error(&FULL.replace("listen =", "lisen ="));
+        assert!(
+            text.contains("line 7")
+                && text.contains("\"lisen\"")
+                && text.contains("did you mean \"listen\"?"),
+            "{text}"
+        );
+        let text = error(&FULL.replace("\"+1202555011\"", "\"1202555011\""));
+        assert!(
+            text.contains("line 24") && text.contains("\"1202555011\"") && text.contains("expected + and"),
+            "{text}"
+        );
+        let text = error(&FULL.replace("\"1m\"", "\"1 fortnight\""));
+        assert!(text.contains("line 13") && text.contains("span of time"), "{text}");
+        let text = error(&FULL.replace("tls = \"off\"", "tls = \"required\""));
+        assert!(text.contains("line 25") && text.contains("required"), "{text}");
+        let text = error(&FULL.replace("dock = \"mailbox\"", "dock = \"mialbox\""));
+        assert!(text.contains("line 17") && text.contains("mailbox"), "{text}");
+        let text = error(&FULL.replace("domain = \"mms.a.example\"\n", ""));
+        assert!(text.contains("line 2") && text.contains("needs domain"), "{text}");
+        let text = error(&FULL.replace("domains = [\"mms.b.example\"]", "domains = [\"mms.a.example\"]"));
+        assert!(text.contains("belongs to this relay itself"), "{text}");
+        let text = error(&FULL.replace("from = [\"127.0.0.2\"]", "from = [\"127.0.0.2/99\"]"));
+        assert!(text.contains("line 23") && text.contains("no network"), "{text}");
+        assert!(error("").contains("relay"), "{}", error(""));
+    }
+}

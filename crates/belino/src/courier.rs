@@ -1,0 +1,229 @@
+//! The courier: carries errands to peers over pooled SMTP connections.
+//!
+//! Owns: outgoing connections, their number and their deadlines. Never knows: what an errand means, or when to try
+//! again. It connects to the configured hosts of the errand's peer and to nothing else: no name from a message ever
+//! becomes a host.
+//!
+//! A crash loses connections only. The heart holds every errand until it is told how it ended.
+
+mod connection;
+mod mail;
+
+use crate::clock::Clock;
+use crate::config::{HouseLimits, Link};
+use crate::heart::Heart;
+use crate::serve::until_stop;
+use connection::Connection;
+use relay::store::Store;
+use relay::{Carried, Errand, Event, PeerName};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+/// Where errands are handed over. Cheap to clone.
+#[derive(Clone)]
+pub struct Courier(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    host_name: String,
+    limits: HouseLimits,
+    runtime: tokio::runtime::Handle,
+    tasks: TaskTracker,
+    heart: OnceLock<Heart>,
+    routes: RwLock<HashMap<PeerName, Arc<Route>>>,
+    stopping: watch::Sender<bool>,
+}
+
+/// The way to one peer.
+struct Route {
+    link: Link,
+    profile: relay::house::Profile,
+    sender: mpsc::UnboundedSender<Errand>,
+    /// Errands in order of arrival; workers take turns. Bounded by what the heart lets be in flight.
+    errands: tokio::sync::Mutex<mpsc::UnboundedReceiver<Errand>>,
+    workers: AtomicUsize,
+    idle: AtomicUsize,
+    /// Serialises the decision to start a worker.
+    starting: Mutex<()>,
+}
+
+impl Courier {
+    /// A courier that knows no peer yet.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        host_name: String,
+        limits: HouseLimits,
+        runtime: tokio::runtime::Handle,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            host_name,
+            limits,
+            runtime,
+            tasks,
+            heart: OnceLock::new(),
+            routes: RwLock::default(),
+            stopping: watch::Sender::new(false),
+        }))
+    }
+
+    /// To whom outcomes are told. Once.
+    pub fn serve(&self, heart: Heart) {
+        let _ = self.0.heart.set(heart);
+    }
+
+    /// The peers as they are configured now. Connections of before end with their errand.
+    pub fn configure(&self, config: &crate::config::Config) {
+        let mut routes = HashMap::new();
+        for link in &config.links {
+            let Some(peer) = config.house.peer(&link.peer) else { continue };
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let route = Route {
+                link: link.clone(),
+                profile: peer.profile.clone(),
+                sender,
+                errands: tokio::sync::Mutex::new(receiver),
+                workers: AtomicUsize::new(0),
+                idle: AtomicUsize::new(0),
+                starting: Mutex::new(()),
+            };
+            routes.insert(link.peer.clone(), Arc::new(route));
+        }
+        *self.0.routes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = routes;
+    }
+
+    /// Take an errand. Its outcome goes to the heart.
+    pub fn dispatch(&self, errand: Errand) {
+        let routes = self.0.routes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(route) = routes.get(&errand.peer) else {
+            self.0.tell(&errand, Carried::Unreachable("no such peer in the configuration".into()));
+            return;
+        };
+        if let Err(back) = route.sender.send(errand) {
+            self.0.tell(&back.0, Carried::Unreachable("the courier is stopping".into()));
+            return;
+        }
+        self.start_worker(route);
+    }
+
+    /// One more worker, if none is idle and the peer allows one more connection.
+    fn start_worker(&self, route: &Arc<Route>) {
+        let _one_at_a_time = route.starting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if route.idle.load(Ordering::SeqCst) > 0
+            || route.workers.load(Ordering::SeqCst) >= route.link.connections_max
+        {
+            return;
+        }
+        route.workers.fetch_add(1, Ordering::SeqCst);
+        let (inner, route) = (Arc::clone(&self.0), Arc::clone(route));
+        let work = async move { inner.work(&route).await };
+        self.0.tasks.spawn_on(work, &self.0.runtime);
+    }
+
+    /// Let the workers finish what is in their hands, and take no more.
+    pub fn stop(&self) {
+        let _ = self.0.stopping.send(true);
+        self.0.routes.write().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    }
+}
+
+/// Counts a worker for as long as it lives, also when it panics.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Inner {
+    fn tell(&self, errand: &Errand, how: Carried) {
+        if let Some(heart) = self.heart.get() {
+            let (entry, places) = (errand.entry.clone(), errand.places.clone());
+            heart.tell(errand.mm, Event::Carried { entry, places, how });
+        }
+    }
+
+    /// Wait for an errand, but not longer than a connection is kept unused.
+    async fn next(&self, route: &Route) -> Option<Errand> {
+        route.idle.fetch_add(1, Ordering::SeqCst);
+        let _idle = Counted(&route.idle);
+        let wait = async { route.errands.lock().await.recv().await };
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            biased;
+            () = until_stop(&mut stopping) => None,
+            errand = self.clock.within(self.limits.keep, wait) => errand.flatten(),
+        }
+    }
+
+    /// The life of a worker: one connection at a time, errand after errand.
+    async fn work(&self, route: &Arc<Route>) {
+        let _worker = Counted(&route.workers);
+        let mut connection: Option<Connection> = None;
+        while let Some(errand) = self.next(route).await {
+            let how = self.carry(route, &mut connection, &errand).await;
+            if route.link.one_message_per_connection
+                && let Some(connection) = connection.take()
+            {
+                connection.quit(&self.clock, &self.limits).await;
+            }
+            self.tell(&errand, how);
+        }
+        if let Some(connection) = connection {
+            connection.quit(&self.clock, &self.limits).await;
+        }
+    }
+
+    async fn carry(&self, route: &Route, slot: &mut Option<Connection>, errand: &Errand) -> Carried {
+        let mail = mail::prepare(&route.profile, errand);
+        // A kept connection may have died meanwhile: that is no trouble of the peer's, so a fresh one is tried.
+        for fresh in [slot.is_none(), true] {
+            let mut connection = match slot.take() {
+                Some(connection) => connection,
+                None => match self.connect(route).await {
+                    Ok(connection) => connection,
+                    Err(why) => return Carried::Unreachable(why),
+                },
+            };
+            let (how, usable) =
+                connection.carry(&self.clock, &self.limits, &*self.store, &mail, errand).await;
+            if usable {
+                *slot = Some(connection);
+            }
+            match how {
+                connection::Outcome::NotBegun(_) if !fresh => {}
+                connection::Outcome::NotBegun(why) => return Carried::Unreachable(why),
+                connection::Outcome::Over(how) => return how,
+            }
+        }
+        Carried::Unreachable("the connection ended before the message".into())
+    }
+
+    /// The first host that answers, in the configured order.
+    async fn connect(&self, route: &Route) -> Result<Connection, String> {
+        let mut trouble = Vec::new();
+        for host in &route.link.hosts {
+            match Connection::open(host, &self.host_name, &self.clock, &self.limits).await {
+                Ok(connection) => {
+                    tracing::debug!(peer = %route.link.peer, host, "connected");
+                    return Ok(connection);
+                }
+                Err(why) => {
+                    tracing::debug!(peer = %route.link.peer, host, why, "no connection");
+                    trouble.push(format!("{host}: {why}"));
+                }
+            }
+        }
+        let why = if trouble.is_empty() { "no host is configured".into() } else { trouble.join("; ") };
+        tracing::warn!(peer = %route.link.peer, "peer cannot be reached: {why}");
+        Err(why)
+    }
+}

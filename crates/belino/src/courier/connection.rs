@@ -1,0 +1,237 @@
+//! One connection to one peer: the sans-IO client session and the socket under it.
+
+use super::mail::Mail;
+use crate::clock::Clock;
+use crate::config::HouseLimits;
+use relay::store::Store;
+use relay::{Carried, Errand, Told};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use wire::smtp::Reply;
+use wire::smtp::client::{Event, NotSent, Report, Session, Stage, Transaction, Trouble, Verdict};
+
+/// Octets of a body read from the store at once.
+const CHUNK: usize = 256 << 10;
+
+/// A connection that is greeted and ready, or in the middle of an errand.
+pub struct Connection {
+    socket: TcpStream,
+    session: Session,
+    input: Vec<u8>,
+}
+
+/// How an attempt on this connection ended.
+pub enum Outcome {
+    /// The connection was of no use before the errand began; another one may be.
+    NotBegun(String),
+    /// The errand is over.
+    Over(Carried),
+}
+
+impl Connection {
+    /// Connect to `host:port`, greet and be greeted.
+    ///
+    /// # Errors
+    /// In words, for the log and the history.
+    pub async fn open(host: &str, name: &str, clock: &Clock, limits: &HouseLimits) -> Result<Self, String> {
+        let connecting = TcpStream::connect(host);
+        let socket = match clock.within(limits.connect, connecting).await {
+            Some(Ok(socket)) => socket,
+            Some(Err(error)) => return Err(error.to_string()),
+            None => return Err(format!("no connection within {} s", limits.connect.as_secs())),
+        };
+        socket.set_nodelay(true).map_err(|e| e.to_string())?;
+        let session = Session::new(name, limits.smtp);
+        let mut connection = Self { socket, session, input: Vec::new() };
+        loop {
+            match connection.next(clock, limits.reply).await {
+                Event::Ready => return Ok(connection),
+                Event::Ended(trouble) => return Err(trouble.to_string()),
+                Event::Farewell => return Err("closed by the peer".into()),
+                other => return Err(format!("unexpected at the greeting: {other:?}")),
+            }
+        }
+    }
+
+    /// Say goodbye, without waiting long for the answer.
+    pub async fn quit(mut self, clock: &Clock, limits: &HouseLimits) {
+        if self.session.is_ready() {
+            self.session.quit();
+            let _ = self.next(clock, limits.connect.min(Duration::from_secs(2))).await;
+        }
+    }
+
+    /// Write what waits, then read until the session has something to say.
+    async fn next(&mut self, clock: &Clock, patience: Duration) -> Event {
+        loop {
+            if self.flush(clock, patience).await.is_err() {
+                return self.session.lost();
+            }
+            let (used, event) = self.session.advance(&self.input);
+            self.input.drain(..used);
+            if event != Event::NeedMore {
+                return event;
+            }
+            if !self.session.output().is_empty() {
+                continue;
+            }
+            self.input.reserve(2048);
+            match clock.within(patience, self.socket.read_buf(&mut self.input)).await {
+                Some(Ok(n)) if n > 0 => {}
+                _ => return self.session.lost(),
+            }
+        }
+    }
+
+    async fn flush(&mut self, clock: &Clock, patience: Duration) -> Result<(), ()> {
+        let output = std::mem::take(self.session.output());
+        if output.is_empty() {
+            return Ok(());
+        }
+        tracing::trace!(target: "belino::dialogue", "> {}", String::from_utf8_lossy(&output).escape_debug());
+        self.write(clock, patience, &output).await
+    }
+
+    async fn write(&mut self, clock: &Clock, patience: Duration, octets: &[u8]) -> Result<(), ()> {
+        match clock.within(patience, self.socket.write_all(octets)).await {
+            Some(Ok(())) => Ok(()),
+            _ => Err(()),
+        }
+    }
+
+    /// Bring one mail. Also says whether the connection can bring another.
+    pub async fn carry(
+        &mut self,
+        clock: &Clock,
+        limits: &HouseLimits,
+        store: &dyn Store,
+        mail: &Mail,
+        errand: &Errand,
+    ) -> (Outcome, bool) {
+        // A connection that was kept may have been closed by the peer; its last words are waiting to be read.
+        if let Some(why) = self.is_stale() {
+            return (Outcome::NotBegun(why), false);
+        }
+        let (from, to) = (Some(errand.mail_from.clone()), errand.recipients.clone());
+        let transaction = match Transaction::new(from, to, mail.size, mail.eight_bit) {
+            Ok(transaction) => transaction,
+            Err(why) => return (Outcome::Over(Carried::Unable(why.to_string())), true),
+        };
+        match self.session.send(transaction) {
+            Ok(()) => {}
+            Err(NotSent::TooBig { size_max }) => {
+                let why = format!("the peer takes at most {size_max} octets, this has {}", mail.size);
+                let ends = errand.recipients.iter().map(|_| Told::Never(why.clone())).collect();
+                return (Outcome::Over(Carried::Told(ends)), true);
+            }
+            Err(NotSent::NotReady(_)) => {
+                return (Outcome::NotBegun("the session is not ready".into()), false);
+            }
+        }
+        loop {
+            match self.next(clock, limits.reply).await {
+                Event::SendContent => match self.send_content(clock, limits, store, mail).await {
+                    Ok(()) => self.session.content_sent(),
+                    Err(Some(why)) => return (Outcome::Over(Carried::Unable(why)), false),
+                    Err(None) => {
+                        if let Event::Done(report) = self.session.lost() {
+                            return (told(report, errand.recipients.len()), false);
+                        }
+                    }
+                },
+                Event::Done(report) => {
+                    let usable = report.usable;
+                    return (told(report, errand.recipients.len()), usable);
+                }
+                Event::Ended(trouble) => return (Outcome::NotBegun(trouble.to_string()), false),
+                Event::Farewell => return (Outcome::NotBegun("closed by the peer".into()), false),
+                Event::Ready | Event::NeedMore | Event::StartTls | Event::TlsRefused(_) => {}
+            }
+        }
+    }
+
+    /// Whether the peer has closed, or spoken out of turn (`421`), while nothing was under way.
+    fn is_stale(&mut self) -> Option<String> {
+        let mut probe = [0; 512];
+        match self.socket.try_read(&mut probe) {
+            Ok(0) => Some("closed by the peer while unused".into()),
+            Ok(n) => Some(format!(
+                "the peer said {:?} while nothing was asked",
+                String::from_utf8_lossy(&probe[..n])
+            )),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Header and body, the body as it lies in the log. `Err(Some)` is our own trouble, `Err(None)` the connection's.
+    async fn send_content(
+        &mut self,
+        clock: &Clock,
+        limits: &HouseLimits,
+        store: &dyn Store,
+        mail: &Mail,
+    ) -> Result<(), Option<String>> {
+        let lost = |()| None;
+        let Some((content, begin)) = &mail.body else {
+            return self.write(clock, limits.content_idle, &mail.head).await.map_err(lost);
+        };
+        let mut offset = *begin;
+        let first = (content.len - offset).min((CHUNK - mail.head.len().min(CHUNK)) as u64) as usize;
+        // The header and the beginning of the body leave together: no small segment between them.
+        let mut octets = Vec::with_capacity(mail.head.len() + first);
+        octets.extend_from_slice(&mail.head);
+        let mut have = mail.head.len();
+        octets.resize(have + first, 0);
+        loop {
+            let n =
+                store.read_content(content, offset, &mut octets[have..]).map_err(|e| Some(e.to_string()))?;
+            if n < octets.len() - have {
+                return Err(Some("the stored content is shorter than its ledger says".into()));
+            }
+            self.write(clock, limits.content_idle, &octets).await.map_err(lost)?;
+            offset += n as u64;
+            if offset >= content.len {
+                return Ok(());
+            }
+            have = 0;
+            octets.resize((content.len - offset).min(CHUNK as u64) as usize, 0);
+        }
+    }
+}
+
+fn told(report: Report, recipients: usize) -> Outcome {
+    // Nothing but the connection was lost before a single MAIL was answered: it counts against the peer.
+    let not_begun = |verdict: &Verdict| match verdict {
+        Verdict::Later(Trouble::Lost { stage } | Trouble::Closing { stage, .. }) => {
+            matches!(stage, Stage::Sender | Stage::Reset | Stage::Idle)
+        }
+        _ => false,
+    };
+    if let Some(Verdict::Later(trouble)) = report.recipients.first()
+        && report.recipients.iter().all(not_begun)
+    {
+        return Outcome::NotBegun(trouble.to_string());
+    }
+    let mut ends: Vec<Told> = report.recipients.into_iter().map(end).collect();
+    ends.resize(recipients, Told::Later("no answer".into()));
+    Outcome::Over(Carried::Told(ends))
+}
+
+fn end(verdict: Verdict) -> Told {
+    match verdict {
+        Verdict::Accepted(reply) => Told::Taken(reply.to_string()),
+        Verdict::Never(trouble) => Told::Never(trouble.to_string()),
+        Verdict::Unknown(trouble) => Told::Unknown(trouble.to_string()),
+        Verdict::Later(Trouble::Refused { stage: Stage::Recipient, reply }) if is_crowded(&reply) => {
+            Told::Crowded(reply.to_string())
+        }
+        Verdict::Later(trouble) => Told::Later(trouble.to_string()),
+    }
+}
+
+/// "Too many recipients" (RFC 5321 4.5.3.1.10).
+fn is_crowded(reply: &Reply) -> bool {
+    matches!(reply.code(), 452 | 552)
+}

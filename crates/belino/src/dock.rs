@@ -1,0 +1,4 @@
+//! Docks: where interfaces tie up. MM4 over SMTP is one of them.
+
+pub mod intake;
+pub mod mm4;

@@ -1,0 +1,401 @@
+//! The MM4 dock: takes mails from peers over SMTP (TS 23.140 8.4.5).
+//!
+//! Owns: incoming connections, who they are, their deadlines. Never knows: what becomes of a mail; it reads and asks
+//! the heart. A connection is one configured peer, by its address, or it is nobody and is turned away at the greeting.
+//!
+//! A crash loses connections only: no `250` leaves before the heart says that everything behind it is durable.
+
+use super::intake::{Intake, Taken};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::heart::{Heart, stopped};
+use crate::serve::until_stop;
+use mms::{AbstractMessage, ForwardReq, RequestStatus};
+use relay::store::{Store, StoreError};
+use relay::{Answer, Arrival, Arrived, Event as HeartEvent, PeerName, Reason};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use wire::mime::{HeaderBlock, HeaderError};
+use wire::mm4::{Decoded, Mail};
+use wire::smtp::server::{Capabilities, Ending, Envelope, Event, Phase, Session};
+use wire::smtp::{Limits, Reply};
+
+/// Octets read from a socket at once while content comes in.
+const CHUNK: usize = 256 << 10;
+/// Octets read at once between messages: an idle connection costs little.
+const COMMAND_CHUNK: usize = 4 << 10;
+
+/// What all connections share.
+pub struct Dock {
+    /// The configuration in force.
+    pub config: RwLock<Arc<Config>>,
+    /// Where content goes.
+    pub store: Arc<dyn Store>,
+    /// Who decides.
+    pub heart: Heart,
+    /// What tells the time.
+    pub clock: Clock,
+    /// Connections by peer, and in all.
+    sessions: Mutex<HashMap<PeerName, usize>>,
+    /// Turns `true` when the house stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Dock {
+    /// A dock for this house.
+    pub fn new(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        heart: Heart,
+        clock: Clock,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { config: RwLock::new(config), store, heart, clock, sessions: Mutex::default(), stop }
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The peer that connects from this address: the one with the narrowest network around it.
+    fn peer_at(config: &Config, address: IpAddr) -> Option<PeerName> {
+        let around = config.links.iter().flat_map(|link| {
+            let of_link = link.from.iter().filter(move |n| n.contains(address));
+            of_link.map(move |n| (n.bits(), &link.peer))
+        });
+        around.max_by_key(|(bits, _)| *bits).map(|(_, peer)| peer.clone())
+    }
+
+    /// A place for one more connection of a peer, or `None` when it has all that it may have.
+    fn enter(self: &Arc<Self>, config: &Config, peer: &PeerName) -> Option<Place> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = config.links.iter().find(|l| l.peer == *peer).map_or(0, |l| l.sessions_max);
+        let all: usize = sessions.values().sum();
+        let count = sessions.entry(peer.clone()).or_default();
+        if *count >= most || all >= config.limits.sessions_max {
+            return None;
+        }
+        *count += 1;
+        Some(Place { dock: Arc::clone(self), peer: peer.clone() })
+    }
+
+    /// Connections of each peer now.
+    pub fn sessions(&self) -> HashMap<PeerName, usize> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Given back when the connection ends, however it ends.
+struct Place {
+    dock: Arc<Dock>,
+    peer: PeerName,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut sessions = self.dock.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = sessions.get_mut(&self.peer) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// Accept connections until the house stops.
+pub async fn listen(dock: Arc<Dock>, listener: TcpListener, tasks: TaskTracker) {
+    let mut stop = dock.stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            () = until_stop(&mut stop) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, address)) => {
+                let dock = Arc::clone(&dock);
+                tasks.spawn(async move { receive(dock, socket, address).await });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: a moment's rest instead of a spin.
+                tracing::error!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn receive(dock: Arc<Dock>, socket: TcpStream, address: SocketAddr) {
+    let config = dock.config();
+    let Some(peer) = Dock::peer_at(&config, address.ip()) else {
+        tracing::warn!(%address, "stranger turned away: no peer is configured for this address");
+        let reply = Reply::new(554, None, "5.7.1 No MM4 service for your address");
+        turn_away(socket, &config, &reply).await;
+        return;
+    };
+    let Some(_place) = dock.enter(&config, &peer) else {
+        tracing::warn!(%address, %peer, "turned away: too many connections");
+        turn_away(socket, &config, &Reply::later(421, 7, 0, "Too many connections, try again later")).await;
+        return;
+    };
+    let _ = socket.set_nodelay(true);
+    let span = tracing::debug_span!("session", %peer, %address);
+    let reader = Reader { dock: Arc::clone(&dock), config, peer, socket };
+    let clock = dock.clock.clone();
+    let whole = reader.config.limits.session_max;
+    let ended = clock.within(whole, reader.run()).instrument(span).await;
+    if ended.is_none() {
+        tracing::info!(%address, "connection closed after {} s", whole.as_secs());
+    }
+}
+
+async fn turn_away(mut socket: TcpStream, config: &Config, reply: &Reply) {
+    let mut session = Session::new(&config.host_name, Limits::default(), Capabilities::default());
+    session.turn_away(reply);
+    let output = std::mem::take(session.output());
+    let write = async {
+        let _ = socket.write_all(&output).await;
+        let _ = socket.shutdown().await;
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), write).await;
+}
+
+/// One connection of one peer.
+struct Reader {
+    dock: Arc<Dock>,
+    config: Arc<Config>,
+    peer: PeerName,
+    socket: TcpStream,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        let mut session =
+            Session::new(&self.config.host_name, self.config.limits.smtp, Capabilities::default());
+        session.greet();
+        let mut buffer: Vec<u8> = Vec::with_capacity(COMMAND_CHUNK);
+        let mut intake: Option<Intake> = None;
+        let mut stop = self.dock.stop.clone();
+        loop {
+            let mut start = 0;
+            // Everything that has come, until nothing more can be had from it.
+            let over = loop {
+                let (used, event) = session.advance(&buffer[start..]);
+                let flush = matches!(event, Event::Flush);
+                match event {
+                    Event::NeedMore => {
+                        start += used;
+                        break false;
+                    }
+                    Event::Ended(ending) => {
+                        self.log_ending(ending);
+                        break true;
+                    }
+                    Event::Sender(_) => session.accept(),
+                    Event::ContentStarts { declared } => {
+                        intake = Some(Intake::new(&*self.dock.store, declared));
+                    }
+                    Event::Content(octets) => {
+                        if let Some(intake) = &mut intake {
+                            intake.push(octets);
+                        }
+                    }
+                    Event::ContentEnds { envelope, size } => {
+                        let reply = self.judge(envelope, size, intake.take()).await;
+                        match reply {
+                            Ok(words) => session.accept_as(&words),
+                            Err(reply) => session.refuse(&reply),
+                        }
+                    }
+                    Event::ContentDropped | Event::Reset => intake = None,
+                    Event::Refused(why) => tracing::debug!(?why, "command refused"),
+                    Event::Hello { name, .. } => tracing::debug!(%name, "greeted"),
+                    Event::Recipient(_) | Event::StartTls | Event::Undecided | Event::Flush => {}
+                }
+                start += used;
+                if flush && !self.flush(&mut session).await {
+                    return;
+                }
+            };
+            buffer.drain(..start);
+            if !self.flush(&mut session).await || over {
+                let _ = self.socket.shutdown().await;
+                return;
+            }
+            let patience = match session.phase() {
+                Phase::Content => self.config.limits.content_idle,
+                _ => self.config.limits.idle,
+            };
+            make_room(&mut buffer, session.phase());
+            let clock = self.dock.clock.clone();
+            let idle = matches!(session.phase(), Phase::Command);
+            let read = tokio::select! {
+                read = clock.within(patience, self.socket.read_buf(&mut buffer)) => read,
+                // Between messages a stop is heard at once; a message that has begun is taken to its end.
+                () = until_stop(&mut stop), if idle => {
+                    session.turn_away(&Reply::later(421, 3, 2, "Service is stopping, try again later"));
+                    self.flush(&mut session).await;
+                    return;
+                }
+            };
+            match read {
+                Some(Ok(0)) | Some(Err(_)) => {
+                    tracing::debug!("connection closed by the peer");
+                    return;
+                }
+                Some(Ok(_)) => {}
+                None => {
+                    session.turn_away(&Reply::later(421, 4, 2, "Nothing heard for too long"));
+                    self.flush(&mut session).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn log_ending(&self, ending: Ending) {
+        match ending {
+            Ending::Violation(violation) => {
+                tracing::warn!(peer = %self.peer, "connection ended: {violation}");
+            }
+            other => tracing::debug!(?other, "connection ended"),
+        }
+    }
+
+    async fn flush(&mut self, session: &mut Session) -> bool {
+        let output = std::mem::take(session.output());
+        if output.is_empty() {
+            return true;
+        }
+        let patience = self.config.limits.idle;
+        let clock = self.dock.clock.clone();
+        matches!(clock.within(patience, self.socket.write_all(&output)).await, Some(Ok(())))
+    }
+
+    /// A whole mail: read its header, ask the heart, and say what the heart says.
+    async fn judge(&self, envelope: Envelope, size: u64, intake: Option<Intake>) -> Result<String, Reply> {
+        let mm = crate::fresh_id(&self.dock.clock);
+        let Some(taken) = intake.map(Intake::finish) else { return Err(smtp_reply(&Reason::Fault.reply())) };
+        if size == 0 {
+            return Err(smtp_reply(&Reason::Empty.reply()));
+        }
+        let arrival = match self.read(envelope, taken) {
+            Ok(arrival) => arrival,
+            Err(reason) => {
+                tracing::info!(%mm, peer = %self.peer, "mail refused: {reason}");
+                return Err(smtp_reply(&reason.reply()));
+            }
+        };
+        let event = HeartEvent::Arrived(Box::new(arrival));
+        match self.dock.heart.ask(mm, event).await.unwrap_or_else(stopped) {
+            Answer::Mail(reply) if reply.code / 100 == 2 => Ok(reply.text),
+            Answer::Mail(reply) => {
+                tracing::info!(%mm, peer = %self.peer, "mail refused: {reply}");
+                Err(smtp_reply(&reply))
+            }
+            _ => Err(smtp_reply(&Reason::Fault.reply())),
+        }
+    }
+
+    /// From octets to words.
+    fn read(&self, envelope: Envelope, taken: Taken) -> Result<Arrival, Reason> {
+        if taken.head_too_long {
+            return Err(Reason::FormatCorrupt);
+        }
+        let block = HeaderBlock::parse(&taken.head).map_err(|error| match error {
+            HeaderError::TooLong | HeaderError::TooManyFields => Reason::FormatCorrupt,
+        })?;
+        let decoded = wire::mm4::decode(&block);
+        let hops = wire::mm4::received_count(&block);
+        if let Some(code) = &decoded.internal_status_code {
+            tracing::info!(peer = %self.peer, "X-Internal-Status-Code: {code}");
+        }
+        let (message, trouble) = words(decoded, &taken.structure);
+        let is_request = !matches!(
+            &message,
+            Arrived::Message(m) if !matches!(m, AbstractMessage::ForwardReq(_))
+        );
+        let content = match taken.content {
+            Ok(content) => Some(content),
+            // Responses and reports need no room: they go on when the disk is low.
+            Err(_) if !is_request => None,
+            Err(StoreError::Full(why)) => {
+                tracing::error!("no room for content: {why}");
+                return Err(Reason::Full);
+            }
+            Err(error) => {
+                tracing::error!("content cannot be stored: {error}");
+                return Err(Reason::Unavailable);
+            }
+        };
+        Ok(Arrival {
+            peer: self.peer.clone(),
+            mail_from: envelope.sender.path,
+            recipients: envelope.recipients,
+            message,
+            trouble,
+            hops,
+            decoded_size: taken.structure.size_estimate(),
+            body: Some(taken.body).filter(|_| is_request),
+            content: content.filter(|_| is_request),
+        })
+    }
+}
+
+/// What the codec found, as the heart wants to hear it: the message, and why it cannot be processed, if so.
+pub fn words(decoded: Decoded, structure: &wire::mime::Structure) -> (Arrived, Option<(Reason, String)>) {
+    let violation = decoded.violations.iter().find(|v| v.fatal).map(|v| {
+        let unsupported = decoded.refusal() == Some(RequestStatus::ErrorUnsupportedMessage);
+        (if unsupported { Reason::Unsupported } else { Reason::FormatCorrupt }, v.to_string())
+    });
+    let problem = structure.problems.iter().find(|p| !p.is_tolerable()).map(|p| {
+        let reason = if p.is_limit() { Reason::TooComplex } else { Reason::FormatCorrupt };
+        (reason, p.to_string())
+    });
+    let message = match decoded.mail {
+        Mail::NotMm4 => Arrived::NotMm4,
+        Mail::Message(message) => Arrived::Message(message),
+        Mail::Unknown(unknown) => Arrived::Unknown {
+            message_type: unknown.message_type.to_string(),
+            request: ForwardReq {
+                version: unknown.version,
+                transaction_id: unknown.transaction_id,
+                message_id: unknown.message_id,
+                // A response of a kind that we do not know is not answered either.
+                ack_request: Some(unknown.ack_request && unknown.is_request),
+                originator_system: unknown.originator_system,
+                sender: unknown.sender,
+                ..ForwardReq::default()
+            },
+        },
+    };
+    let is_forward = matches!(&message, Arrived::Message(AbstractMessage::ForwardReq(_)));
+    (message, violation.or(problem.filter(|_| is_forward)))
+}
+
+/// A reply of the heart's, for the session.
+fn smtp_reply(reply: &relay::Reply) -> Reply {
+    let (_, subject, detail) = reply.enhanced;
+    if reply.code / 100 == 4 {
+        Reply::later(reply.code, subject, detail, &reply.text)
+    } else {
+        Reply::never(reply.code, subject, detail, &reply.text)
+    }
+}
+
+/// Room for the next read: much inside content, little between messages.
+fn make_room(buffer: &mut Vec<u8>, phase: Phase) {
+    match phase {
+        Phase::Content => buffer.reserve(CHUNK.saturating_sub(buffer.len()).max(COMMAND_CHUNK)),
+        _ => {
+            if buffer.len() < COMMAND_CHUNK && buffer.capacity() > 2 * COMMAND_CHUNK {
+                buffer.shrink_to(COMMAND_CHUNK);
+            }
+            buffer.reserve(COMMAND_CHUNK);
+        }
+    }
+}

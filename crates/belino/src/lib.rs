@@ -1,0 +1,33 @@
+//! The house: everything about Belino that touches the world.
+//!
+//! Owns: sockets, clock, configuration, command line, demonstration. Never knows: protocol decisions; it carries, it
+//! does not judge. What to do about an MM is decided in `relay`, how it looks on a wire in `wire`, and what is true in
+//! `store`.
+
+pub mod admin;
+pub mod cli;
+pub mod clock;
+pub mod compose;
+pub mod config;
+pub mod courier;
+pub mod decode;
+pub mod demo;
+pub mod dock;
+pub mod heart;
+pub mod serve;
+pub mod view;
+
+use mms::MmId;
+
+/// 128 unguessable bits from the operating system.
+pub fn entropy() -> u128 {
+    let mut octets = [0; 16];
+    // Without randomness no id is safe to give out; there is nothing sensible to go on with.
+    getrandom::fill(&mut octets).expect("the operating system gives random octets");
+    u128::from_ne_bytes(octets)
+}
+
+/// A fresh id for an MM that begins now.
+pub fn fresh_id(clock: &clock::Clock) -> MmId {
+    MmId::new(clock.now().millis(), 0, entropy() as u64)
+}

@@ -1,0 +1,190 @@
+//! A running relay: store, heart, courier, docks and the admin socket, started in order and stopped in order.
+//!
+//! Owns: the order. A stop finishes what is under way for a bounded time and parks the rest; a crash needs no stop.
+
+use crate::admin;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::courier::Courier;
+use crate::dock::mm4::{Dock, listen};
+use crate::heart::Heart;
+use anyhow::Context as _;
+use mms::MmId;
+use relay::store::Store;
+use relay::{Input, Moment};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use store::{Embedded, Options};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+/// Everything that happens, for those who watch.
+pub type Watcher = mpsc::UnboundedSender<(MmId, Moment)>;
+
+/// A relay that runs.
+pub struct Running {
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// The parts that the admin socket shows.
+    pub parts: Arc<Parts>,
+    heart_thread: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    tasks: TaskTracker,
+    failed: watch::Receiver<Option<String>>,
+    socket: PathBuf,
+}
+
+/// The parts of a running relay.
+pub struct Parts {
+    /// The heart.
+    pub heart: Heart,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The dock for MM4.
+    pub dock: Arc<Dock>,
+    /// The courier.
+    pub courier: Courier,
+    /// What tells the time.
+    pub clock: Clock,
+}
+
+/// Where the admin socket of a data folder is.
+pub fn socket_path(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+/// Start a relay.
+///
+/// # Errors
+/// In words: the data folder, the store or an address cannot be had.
+pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> anyhow::Result<Running> {
+    let data = config.data.clone();
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&data)
+        .with_context(|| format!("cannot create the data folder {}", data.display()))?;
+    let mut options = Options { disk_free_min: config.limits.disk_free_min, ..Options::default() };
+    faults(&mut options);
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(&data, options)?);
+
+    let config = Arc::new(config);
+    let runtime = tokio::runtime::Handle::current();
+    let tasks = TaskTracker::new();
+    let courier = Courier::new(
+        store.clone(),
+        clock.clone(),
+        config.host_name.clone(),
+        config.limits.clone(),
+        runtime,
+        tasks.clone(),
+    );
+    courier.configure(&config);
+    let (failing, failed) = watch::channel(None);
+    let house = Arc::new(config.house.clone());
+    let on_failure = move |why| drop(failing.send(Some(why)));
+    let (heart, heart_thread) =
+        Heart::start(store.clone(), house, clock.clone(), courier.clone(), watcher, on_failure)?;
+    courier.serve(heart.clone());
+
+    let (stop, stopping) = watch::channel(false);
+    let dock =
+        Arc::new(Dock::new(config.clone(), store.clone(), heart.clone(), clock.clone(), stopping.clone()));
+    let mut addresses = Vec::new();
+    for address in &config.listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen for MM4 on {address}"))?;
+        addresses.push(listener.local_addr()?);
+        tasks.spawn(listen(dock.clone(), listener, tasks.clone()));
+    }
+    let parts = Arc::new(Parts { heart, store: store.clone(), dock, courier, clock: clock.clone() });
+    let socket = socket_path(&data);
+    tasks.spawn(admin::server::serve(parts.clone(), admin::server::bind(&socket)?, stopping.clone()));
+    tasks.spawn(maintain(store, clock, stopping));
+    for address in &addresses {
+        tracing::info!(%address, domain = %config.house.domain(), "listening for MM4");
+    }
+    Ok(Running { addresses, parts, heart_thread, stop, tasks, failed, socket })
+}
+
+/// Faults that tests ask for; builds without debug assertions know none.
+fn faults(options: &mut Options) {
+    #[cfg(debug_assertions)]
+    if let Some(n) = std::env::var("BELINO_TEST_ABORT_BEFORE_DONE").ok().and_then(|n| n.parse().ok()) {
+        options.abort_before_done = Some(n);
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = options;
+}
+
+/// Housekeeping of the store, a little at a time.
+async fn maintain(store: Arc<dyn Store>, clock: Clock, mut stop: watch::Receiver<bool>) {
+    loop {
+        let (store, now) = (store.clone(), clock.now());
+        let done = tokio::task::spawn_blocking(move || store.maintain(now, Duration::from_millis(50))).await;
+        let more = match done {
+            Ok(Ok(maintained)) => maintained.more,
+            Ok(Err(error)) => {
+                tracing::warn!("housekeeping failed: {error}");
+                false
+            }
+            Err(_) => false,
+        };
+        let pause = if more { Duration::from_millis(100) } else { Duration::from_secs(5) };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = until_stop(&mut stop) => return,
+        }
+    }
+}
+
+impl Running {
+    /// Apply another configuration: peers, routes, limits. Addresses and data folder stay.
+    pub fn reload(&self, config: Config) {
+        let config = Arc::new(config);
+        self.parts.heart.input(Input::Reload(Arc::new(config.house.clone())));
+        self.parts.courier.configure(&config);
+        *self.parts.dock.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// Why the store failed, once it has.
+    pub async fn failure(&self) -> String {
+        let mut failed = self.failed.clone();
+        let why = failed.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stop: no new connections, finish what is under way, park the rest.
+    pub async fn stop(self) {
+        let patience = {
+            let config = self.parts.dock.config.read().unwrap_or_else(PoisonError::into_inner);
+            config.limits.stop
+        };
+        let _ = self.stop.send(true);
+        self.parts.courier.stop();
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!("stopping with {} connections under way; their MMs are kept", self.tasks.len());
+        }
+        self.parts.heart.stop();
+        let heart = self.heart_thread;
+        let _ = tokio::task::spawn_blocking(move || heart.join()).await;
+        let _ = std::fs::remove_file(&self.socket);
+        tracing::info!("stopped");
+    }
+}
+
+/// Returns when the house stops.
+pub async fn until_stop(stop: &mut watch::Receiver<bool>) {
+    // An error means that the house is gone altogether, which is a stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,205 @@
+//! What the heart knows, as JSON and as lines for people.
+//!
+//! Peer text reaches a terminal only through [`Plain`]: one printable line, capped.
+
+use mms::{HeaderText, MmId};
+use relay::{Gate, Ledger, Moment, Origin, PeerState, TransactionState};
+use serde_json::{Value, json};
+use std::fmt;
+
+/// Text from outside, safe for a terminal: no control characters, at most 400 octets.
+pub struct Plain<'a>(pub &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HeaderText::cleaned(self.0).capped(400).as_str())
+    }
+}
+
+/// An address: kind and value.
+pub fn address(party: &mms::Party) -> Value {
+    let mut value = json!({ "kind": party.address.kind(), "value": party.address.value() });
+    if let Some(domain) = &party.domain {
+        value["domain"] = json!(domain.as_str());
+    }
+    if let Some(name) = &party.name {
+        value["name"] = json!(name.as_str());
+    }
+    value
+}
+
+fn moment(ledger: &Ledger, moment: &Moment) -> Value {
+    let recipients: Vec<String> = moment
+        .recipients
+        .iter()
+        .filter_map(|i| ledger.recipients.get(usize::from(*i)))
+        .map(|r| r.party.address.value())
+        .collect();
+    json!({
+        "at": moment.at.to_string(),
+        "what": moment.what.word(),
+        "meaning": moment.what.sentence(),
+        "peer": moment.peer.as_ref().map(|p| p.as_str()),
+        "recipients": recipients,
+        "text": moment.text,
+    })
+}
+
+/// Everything about one MM.
+pub fn ledger(ledger: &Ledger) -> Value {
+    let origin = match &ledger.origin {
+        Origin::Submitted { by } => json!({ "submitted_by": by }),
+        Origin::Received { peer, mail_from } => {
+            json!({ "peer": peer.as_str(), "mail_from": mail_from.as_ref().map(ToString::to_string) })
+        }
+    };
+    let request = ledger.request.as_ref();
+    let recipients: Vec<Value> = ledger
+        .recipients
+        .iter()
+        .map(|r| {
+            json!({
+                "address": address(&r.party),
+                "state": r.state.word(),
+                "since": r.since.to_string(),
+                "reason": r.reason.map(relay::Reason::word),
+                "status": r.status.map(mms::RequestStatus::as_str),
+                "text": r.text.as_ref().map(HeaderText::as_str),
+                "delivery_report": r.mm_status.map(mms::MmStatus::as_str),
+                "read_reply_report": r.read_status.map(mms::ReadStatus::as_str),
+            })
+        })
+        .collect();
+    let transactions: Vec<Value> = ledger
+        .transactions
+        .iter()
+        .map(|t| {
+            let (state, until) = match t.state {
+                TransactionState::Queued => ("queued", t.entry.map(|(due, _)| due)),
+                TransactionState::Awaiting(until) => ("awaiting-response", Some(until)),
+                TransactionState::Settled => ("settled", None),
+            };
+            json!({
+                "transaction_id": t.id.as_str(),
+                "peer": t.peer.as_str(),
+                "state": state,
+                "due": until.map(|u| u.to_string()),
+                "attempts": t.entry.map(|(_, attempt)| attempt),
+                "resends": t.resends,
+            })
+        })
+        .collect();
+    let responses: Vec<Value> = ledger
+        .responses
+        .iter()
+        .map(|r| {
+            json!({
+                "message_type": r.kind.as_str(),
+                "peer": r.peer.as_str(),
+                "to": r.to.to_string(),
+                "transaction_id": r.transaction_id.as_ref().map(mms::TransactionId::as_str),
+                "status": r.status.as_str(),
+                "text": r.text.as_ref().map(HeaderText::as_str),
+                "owed": r.entry.is_some(),
+            })
+        })
+        .collect();
+    json!({
+        "id": ledger.id.to_string(),
+        "origin": origin,
+        "accepted": ledger.accepted.to_string(),
+        "expires": ledger.expires.to_string(),
+        "message_id": request.and_then(|r| r.message_id.as_ref()).map(mms::MessageId::as_str),
+        "sender": request.and_then(|r| r.from.as_ref()).map(address),
+        "subject": request.and_then(|r| r.subject.as_ref()).map(HeaderText::as_str),
+        "size": ledger.body.map(|b| b.len),
+        "closed": ledger.is_closed(),
+        "recipients": recipients,
+        "transactions": transactions,
+        "responses": responses,
+        "history": ledger.history.iter().map(|m| moment(ledger, m)).collect::<Vec<_>>(),
+        "history_cut": ledger.history_cut,
+    })
+}
+
+/// A ledger that cannot be read, so that it shows up instead of hiding.
+pub fn unreadable(id: MmId, why: &str) -> Value {
+    json!({ "id": id.to_string(), "unreadable": why, "recipients": [], "history": [] })
+}
+
+/// One peer's queue and gate.
+pub fn peer(state: &PeerState, depth: u64, sessions: usize) -> Value {
+    let gate = match &state.gate {
+        Gate::Open => json!({ "open": true }),
+        Gate::Shut { until, failures, why } => {
+            json!({ "open": false, "until": until.to_string(), "failures": failures, "why": why })
+        }
+    };
+    json!({
+        "peer": state.peer.as_str(),
+        "paused": state.paused,
+        "gate": gate,
+        "queued": depth,
+        "in_flight": state.in_flight,
+        "incoming_connections": sessions,
+    })
+}
+
+/// Text of a JSON value for a table; `-` for nothing.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => Plain(text).to_string(),
+        other => Plain(&other.to_string()).to_string(),
+    }
+}
+
+/// One MM as lines: who, to whom, how far, and what happened when.
+pub fn ledger_lines(mm: &Value) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    let _ = writeln!(out, "MM {}", text(&mm["id"]));
+    if let Some(why) = mm["unreadable"].as_str() {
+        let _ = writeln!(out, "  its ledger cannot be read: {}", Plain(why));
+        return out;
+    }
+    let from = match mm["origin"]["peer"].as_str() {
+        Some(peer) => format!("received from peer {}", Plain(peer)),
+        None => format!("submitted by {}", text(&mm["origin"]["submitted_by"])),
+    };
+    let _ = writeln!(out, "  {from} at {}, valid until {}", text(&mm["accepted"]), text(&mm["expires"]));
+    let _ = writeln!(out, "  sender      {}", text(&mm["sender"]["value"]));
+    let _ = writeln!(out, "  Message-ID  {}", text(&mm["message_id"]));
+    if !mm["subject"].is_null() {
+        let _ = writeln!(out, "  subject     {}", text(&mm["subject"]));
+    }
+    if !mm["size"].is_null() {
+        let _ = writeln!(out, "  content     {} octets kept", text(&mm["size"]));
+    }
+    for r in mm["recipients"].as_array().into_iter().flatten() {
+        let why = [&r["status"], &r["text"], &r["reason"]];
+        let why: Vec<String> = why.into_iter().filter(|v| !v.is_null()).map(text).collect();
+        let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
+        let _ =
+            writeln!(out, "  recipient   {:<18} {}{why}", text(&r["address"]["value"]), text(&r["state"]));
+    }
+    for t in mm["transactions"].as_array().into_iter().flatten() {
+        let due = if t["due"].is_null() { String::new() } else { format!(", until {}", text(&t["due"])) };
+        let _ = writeln!(out, "  transaction with {}: {}{due}", text(&t["peer"]), text(&t["state"]));
+    }
+    for r in mm["responses"].as_array().into_iter().flatten() {
+        let owed = if r["owed"] == json!(true) { "still to be sent" } else { "sent" };
+        let (kind, status) = (text(&r["message_type"]), text(&r["status"]));
+        let _ = writeln!(out, "  response    {kind} {status} to {}: {owed}", text(&r["to"]));
+    }
+    let _ = writeln!(out, "  history");
+    for m in mm["history"].as_array().into_iter().flatten() {
+        let peer = if m["peer"].is_null() { String::new() } else { format!(" [{}]", text(&m["peer"])) };
+        let recipients: Vec<String> = m["recipients"].as_array().into_iter().flatten().map(text).collect();
+        let to = if recipients.is_empty() { String::new() } else { format!(" {}", recipients.join(", ")) };
+        let said =
+            m["text"].as_str().filter(|t| !t.is_empty()).map_or(String::new(), |t| format!(": {}", Plain(t)));
+        let _ = writeln!(out, "    {}  {}{peer}{to}{said}", text(&m["at"]), text(&m["meaning"]));
+    }
+    out
+}

@@ -1,6 +1,7 @@
 //! Makes the body of an MM from a text and files: what `belino send` and the demonstration hand in.
 
 use anyhow::Context as _;
+use mail_builder::headers::content_type::ContentType;
 use mail_builder::mime::MimePart;
 use std::path::Path;
 
@@ -66,7 +67,7 @@ pub fn content_type(name: &str) -> &'static str {
 /// The parts cannot be written; our own bug.
 pub fn compose(text: Option<&str>, files: Vec<Attachment>) -> anyhow::Result<Composed> {
     let whole = match (text, files.is_empty()) {
-        (Some(text), true) => MimePart::new("text/plain; charset=utf-8", text.to_owned()),
+        (Some(text), true) => MimePart::new(kind("text/plain; charset=utf-8"), text.to_owned()),
         (None, true) => {
             return Ok(Composed {
                 wire_form: Vec::new(),
@@ -106,21 +107,36 @@ fn presentation(text: Option<&str>, files: Vec<Attachment>) -> MimePart<'static>
         };
         let id = format!("part{}", i + 1);
         smil.push_str(&format!("<{element} src=\"cid:{id}\" region=\"Image\"/>"));
-        let kind = format!("{}; name=\"{}\"", file.content_type, ascii(&file.name));
+        let kind = kind(&file.content_type).attribute("name", ascii(&file.name));
         parts.push(MimePart::new(kind, file.octets).cid(id).location(ascii(&file.name)));
     }
     if let Some(text) = text {
         smil.push_str("<text src=\"cid:text\" region=\"Text\"/>");
-        let part = MimePart::new("text/plain; charset=utf-8; name=\"text.txt\"", text.to_owned());
+        let part =
+            MimePart::new(kind("text/plain; charset=utf-8").attribute("name", "text.txt"), text.to_owned());
         parts.push(part.cid("text").location("text.txt"));
     }
     smil.push_str("</par></body></smil>");
-    let smil = MimePart::new("application/smil; charset=utf-8; name=\"presentation.smil\"", smil);
+    let smil =
+        MimePart::new(kind("application/smil; charset=utf-8").attribute("name", "presentation.smil"), smil);
     parts.insert(0, smil.cid("smil").location("presentation.smil"));
-    let boundary = format!("belino-{:032x}", crate::entropy());
-    let kind =
-        format!("multipart/related; type=\"application/smil\"; start=\"<smil>\"; boundary=\"{boundary}\"");
-    MimePart::new(kind, parts)
+    let whole = kind("multipart/related")
+        .attribute("type", "application/smil")
+        .attribute("start", "<smil>")
+        .attribute("boundary", format!("belino-{:032x}", crate::entropy()));
+    MimePart::new(whole, parts)
+}
+
+/// A content type in the builder's words.
+fn kind(text: &str) -> ContentType<'static> {
+    let mut parts = text.split(';');
+    let mut made = ContentType::new(parts.next().unwrap_or_default().trim().to_owned());
+    for parameter in parts {
+        if let Some((name, value)) = parameter.split_once('=') {
+            made = made.attribute(name.trim().to_owned(), value.trim().to_owned());
+        }
+    }
+    made
 }
 
 fn ascii(name: &str) -> String {

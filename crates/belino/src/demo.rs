@@ -253,6 +253,8 @@ async fn tell(a: &mut Side, b: &mut Side, begun: Timestamp, paint: &Paint, quiet
         };
         stored |= side == "B" && moment.what == What::Stored;
         answered |= side == "A" && moment.what == What::Response;
+        // What was refused or failed will not be stored any more: no reason to wait.
+        stored |= matches!(moment.what, What::Refused | What::Failed);
         if quiet {
             continue;
         }
@@ -279,7 +281,10 @@ fn in_words(side: &str, moment: &Moment) -> String {
         What::Stored => format!("has it on disk, and puts it into the mailbox of {RECIPIENT}"),
         What::Forwarded => format!("hears \"250\": relay {other} owns the MM now; its response is awaited"),
         What::Answered => format!("has sent MM4_forward.RES, because relay {other} asked for a response"),
-        What::Response => format!("receives MM4_forward.RES from relay {other}: the MM is accepted"),
+        What::Response if moment.text == "Ok" => {
+            format!("receives MM4_forward.RES from relay {other}: the MM is accepted")
+        }
+        What::Response => format!("receives MM4_forward.RES from relay {other}: the MM is not accepted"),
         What::Retrieved => "hands the MM to its recipient".to_owned(),
         other => other.sentence().to_owned(),
     }

@@ -1,0 +1,9 @@
+//! Dialogues: the real binary over real sockets, a simulated peer on the other side, a clock that the test turns.
+//!
+//! Each test names the cases of the conformance list that it covers (`s_04_…` covers S-04). The fixture is the list's:
+//! relay A (`mms.a.example`, users +1 202 555 0100 to 0109), peer B on 127.0.0.2 (prefix +1 202 555 011), peer C on
+//! 127.0.0.3 (prefix +1 202 555 012).
+
+mod world;
+
+mod smoke;

@@ -56,6 +56,7 @@ fn run(verdicts: u8, chunks: &mut dyn Iterator<Item = &[u8]>) -> Outcome {
             }
         }
     }
+    output.append(session.output());
     (output, messages, ending)
 }
 

@@ -243,7 +243,8 @@ pub static FIELDS: [Field; 43] = {
         row(RequestRecipients, "Request recipients", "X-Mms-Request-Recipients", b"-C----")
             .expects(ADDRESSES)
             .defaults("all recipients of the request")
-            .tolerates("bare numbers, lists joined by dots"),
+            .repeats()
+            .tolerates("bare numbers, lists joined by dots, several fields"),
         row(OriginatorSystem, "Originator system", "X-Mms-Originator-System", b"R-----")
             .expects(MAILBOX)
             .defaults("Sender")

@@ -260,17 +260,14 @@ impl<'b> Reader<'b> {
 
     pub(super) fn request_recipients(&mut self) -> Vec<Party> {
         let id = FieldId::RequestRecipients;
-        let Some(raw) = self.raw(id) else { return Vec::new() };
-        let (found, lenient) = address::request_recipients(&raw);
-        if lenient || found.is_empty() {
-            self.tolerate(
-                id,
-                Some(&raw),
-                match found.len() {
-                    0 => "all recipients".to_owned(),
-                    n => format!("{n} addresses"),
-                },
-            );
+        let fields: Vec<_> = self.block.all(Field::of(id).header).map(|field| field.text()).collect();
+        let mut found = Vec::new();
+        for raw in &fields {
+            let (recipients, lenient) = address::request_recipients(raw);
+            if lenient || recipients.is_empty() || fields.len() > 1 {
+                self.tolerate(id, Some(raw), format!("{} addresses", recipients.len()));
+            }
+            found.extend(recipients);
         }
         found
     }

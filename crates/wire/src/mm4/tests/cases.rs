@@ -351,6 +351,8 @@ fn o_23_o_24_responses_as_vendors_send_them() {
     let (m, decoded) = response(&edited(RESPONSE, "X-Mms-Request-Status-Code", ""));
     assert_eq!(m.request_status, RequestStatus::ErrorUnspecified);
     assert_eq!(fatal(&decoded), [("X-Mms-Request-Status-Code", ViolationKind::Missing)]);
+    let (m, decoded) = response(&format!("X-Mms-Request-Recipients: +12025550112/TYPE=PLMN\r\n{RESPONSE}"));
+    assert_eq!((m.request_recipients.len(), decoded.refusal()), (2, None));
     let (_, decoded) = response(&edited(RESPONSE, "X-Mms-Transaction-ID", ""));
     assert!(decoded.refusal().is_some());
     let (_, decoded) = message(

@@ -11,6 +11,26 @@
 //! (it must be empty or end in CRLF) and then calls [`Session::content_sent`], which queues the terminator;
 //! [`Event::Done`] with a verdict per recipient. Without a recipient that was taken `Done` comes at once.
 //!
+//! While content is under way the house need not read; if it does, a refusal that comes early ends the transaction.
+//!
+//! ```
+//! use wire::smtp::{Limits, client::{Event, Session, Transaction, Verdict}};
+//!
+//! let mut session = Session::new("mms.a.example", Limits::default());
+//! session.advance(b"220 mms.b.example\r\n");
+//! assert_eq!(std::mem::take(session.output()), b"EHLO mms.a.example\r\n");
+//! assert_eq!(session.advance(b"250-mms.b.example\r\n250 PIPELINING\r\n").1, Event::Ready);
+//! let to = "+12025550111/TYPE=PLMN@mms.b.example".parse().unwrap();
+//! session.send(Transaction::new(None, vec![to], 9, false).unwrap()).unwrap();
+//! assert!(std::mem::take(session.output()).ends_with(b"DATA\r\n"));
+//! assert_eq!(session.advance(b"250 ok\r\n250 ok\r\n354 go\r\n").1, Event::SendContent);
+//! // Here the house writes the content: b"A: b\r\n\r\nc\r\n".
+//! session.content_sent();
+//! assert_eq!(std::mem::take(session.output()), b".\r\n");
+//! let Event::Done(report) = session.advance(b"250 got it\r\n").1 else { panic!() };
+//! assert!(matches!(report.recipients[0], Verdict::Accepted(_)) && report.usable);
+//! ```
+//!
 //! Replies are matched with commands by a list of steps, not by state, so that a later version may queue the `MAIL` of
 //! the next message behind the content of this one.
 

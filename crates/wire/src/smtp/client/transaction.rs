@@ -63,7 +63,7 @@ impl Transaction {
         }
     }
 
-    /// The recipients, in the order of the verdicts of [`Report`].
+    /// The recipients, in the order of the verdicts of [`Report`](super::Report).
     pub fn recipients(&self) -> &[MailPath] {
         &self.recipients
     }

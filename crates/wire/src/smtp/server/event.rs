@@ -3,7 +3,8 @@
 use mms::{HeaderText, MailPath};
 use std::fmt;
 
-/// What the session may offer because the house can do it.
+/// What the session may offer because the house can do it. What is not in here is never advertised, and answered
+/// `502` if tried all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// Whether `STARTTLS` is offered while the connection is in the clear.
@@ -37,7 +38,7 @@ pub enum Event<'a> {
     NeedMore,
     /// Much output waits. Write it before going on; the input may hold more.
     Flush,
-    /// A verdict is due: [`Session::accept`] or [`Session::refuse`] first. No input is read meanwhile.
+    /// A verdict is due: [`Session::accept`](super::Session::accept) or [`Session::refuse`](super::Session::refuse) first. No input is read meanwhile.
     Undecided,
     /// `HELO` or `EHLO`, whether for the first time or again. A transaction under way is gone.
     Hello {
@@ -70,7 +71,7 @@ pub enum Event<'a> {
     Reset,
     /// A command was refused here, without asking. For the log.
     Refused(Refusal),
-    /// Write the output, do the handshake, then call [`Session::tls_started`].
+    /// Write the output, do the handshake, then call [`Session::tls_started`](super::Session::tls_started).
     StartTls,
     /// The connection is over: write the output and close. Content without [`Event::ContentEnds`] is void.
     Ended(Ending),
@@ -93,9 +94,9 @@ pub enum Refusal {
     PathTooLong,
     /// A parameter that was not offered.
     Parameter,
-    /// More recipients than [`Limits::recipients_max`].
+    /// More recipients than [`Limits::recipients_max`](crate::smtp::Limits::recipients_max).
     TooManyRecipients,
-    /// The declared size is over [`Limits::message_size_max`].
+    /// The declared size is over [`Limits::message_size_max`](crate::smtp::Limits::message_size_max).
     DeclaredTooBig(u64),
 }
 
@@ -106,7 +107,7 @@ pub enum Ending {
     Quit,
     /// The house turned the peer away.
     TurnedAway,
-    /// More than [`Limits::errors_max`] errors.
+    /// More than [`Limits::errors_max`](crate::smtp::Limits::errors_max) errors.
     TooManyErrors,
     /// The peer did what no honest peer does.
     Violation(Violation),
@@ -121,7 +122,7 @@ pub enum Violation {
     BareLf,
     /// A NUL.
     Nul,
-    /// A command line over [`Limits::command_line_max`].
+    /// A command line over [`Limits::command_line_max`](crate::smtp::Limits::command_line_max).
     LineTooLong,
     /// Octets before the greeting (RFC 5321 3.1: the server speaks first).
     TalkedFirst,

@@ -22,7 +22,6 @@ use relay::store::{
 };
 use std::fmt;
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -32,14 +31,14 @@ use std::time::{Duration, Instant};
 const FORGET_AT_ONCE: usize = 512;
 
 /// A store in a folder of the local disk. Dropping it finishes what is queued.
+///
+/// The folder is locked until the store, its content writers and its [`FileExtent`]s are all gone.
 pub struct Embedded {
     folder: PathBuf,
     log: Arc<Log>,
     readers: Readers,
     desk: Arc<Desk>,
     committer: Option<JoinHandle<()>>,
-    /// Released last.
-    _lock: File,
 }
 
 impl fmt::Debug for Embedded {
@@ -55,7 +54,8 @@ impl Embedded {
     /// See [`OpenError`]: each says what to do.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         options.check()?;
-        let lock = lock(folder)?;
+        let fresh = !folder.exists();
+        let lock = Arc::new(lock(folder)?);
         let disk = Disk {
             #[cfg(debug_assertions)]
             faults: options.faults.clone(),
@@ -63,11 +63,11 @@ impl Embedded {
         let path = folder.join("store.db");
         let opened = ledger::open(&path)?;
         let body = folder.join("body");
-        let log = Arc::new(Log::open(&body, &options, disk.clone(), opened.run, &opened.segments)?);
-        // The names of what was just made, up to the folder itself.
+        let log = Arc::new(Log::open(&body, lock, &options, disk.clone(), opened.run, &opened.segments)?);
+        // The names of what was just made, the folder's own included.
         let io = |why| OpenError::Io { path: folder.to_owned(), doing: "flush the folder", why };
         disk.sync_folder(folder).map_err(io)?;
-        if let Some(parent) = folder.canonicalize().map_err(io)?.parent() {
+        if fresh && let Some(parent) = folder.canonicalize().map_err(io)?.parent() {
             disk.sync_folder(parent).map_err(io)?;
         }
         let desk = Arc::new(Desk::default());
@@ -85,7 +85,6 @@ impl Embedded {
             readers: Readers::new(path),
             desk,
             committer: Some(thread),
-            _lock: lock,
         })
     }
 
@@ -245,8 +244,7 @@ impl Store for Embedded {
         let (content_live, content_stored) = self.log.octets();
         let log_size = match fs::metadata(self.folder.join("store.db-wal")) {
             Ok(file) => file.len(),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => 0,
-            Err(_) => u64::MAX,
+            Err(_) => 0, // there is none before the first commit
         };
         Health {
             failed: self.desk.failed().map(str::to_owned),

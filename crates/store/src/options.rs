@@ -143,7 +143,7 @@ impl fmt::Display for OpenError {
             ),
             Self::Locked { folder } => write!(
                 f,
-                "the store in {} is in use by another process; stop that one first, or name another folder",
+                "the store in {} is in use; stop the process that has it open, or name another folder",
                 folder.display()
             ),
             Self::Library { found } => write!(

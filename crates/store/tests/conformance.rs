@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{at, commit, mm, octets, open, read, small, write};
+use common::{at, commit, mm, octets, open, quick_folder, read, small, write};
 use mms::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -318,7 +318,7 @@ proptest! {
 
     #[test]
     fn answers_as_the_model_does(acts in vec(act(), 1..60)) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = quick_folder();
         let mut pair = Pair {
             memory: Memory::new(),
             embedded: open(&folder.path().join("store"), small()),
@@ -338,7 +338,7 @@ proptest! {
 
 #[test]
 fn far_times_and_big_ids_are_kept() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     let store = open(folder.path(), small());
     let id = mms::MmId::from_bits(u128::MAX);
     for when in [Timestamp::MAX, Timestamp::from_millis(i64::MIN)] {

@@ -215,6 +215,7 @@ fn garbage_in_segments_harms_nobody() {
     let body = folder.path().join("body");
     let tail = end.offset + end.len;
     end.file.write_all_at(&octets(1, (64 << 10) - tail as usize), tail).unwrap();
+    drop(end);
     fs::write(body.join("00000077.seg"), octets(2, 100_000)).unwrap();
     fs::write(body.join("00000078.seg"), b"").unwrap();
     fs::write(body.join("README"), b"not ours").unwrap();
@@ -247,6 +248,7 @@ fn damaged_content_is_told_and_the_rest_flows() {
     // A header is damaged: not even its place is believed.
     let extent = store.extents(&content(2)).unwrap().remove(0);
     extent.file.write_all_at(b"X", extent.offset - 20).unwrap();
+    drop(extent);
     assert!(matches!(store.extents(&content(2)), Err(StoreError::Corrupt(_))));
     for n in [0, 3] {
         assert_arrived(&store, n, 9000);

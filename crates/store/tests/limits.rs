@@ -15,7 +15,15 @@ fn one_folder_opens_once() {
     let again = Embedded::open(folder.path(), small()).unwrap_err();
     assert!(matches!(again, OpenError::Locked { .. }));
     assert!(again.to_string().contains(folder.path().to_str().unwrap()), "{again}");
+    // Whoever still writes or reads octets there has it open as well.
+    arrive(&store, 1, 100).unwrap();
+    let extents = store.extents(&store.ledger(mm(1)).unwrap().unwrap().content.unwrap()).unwrap();
+    let writer = store.content_writer(None).unwrap();
     drop(store);
+    assert!(matches!(Embedded::open(folder.path(), small()), Err(OpenError::Locked { .. })));
+    drop(extents);
+    assert!(matches!(Embedded::open(folder.path(), small()), Err(OpenError::Locked { .. })));
+    drop(writer);
     drop(open(folder.path(), small()));
 }
 

@@ -166,7 +166,7 @@ fn holes_are_punched_where_little_lives() {
     (0..200).step_by(20).for_each(|n| remove(&store, n));
     remove(&store, 21);
     while store.maintain(at(0), HOUR).unwrap().more {}
-    assert!(files(folder.path()).len() <= 1, "{} files", files(folder.path()).len());
+    assert!(files(folder.path()).len() <= 2, "{} files", files(folder.path()).len());
 }
 
 #[test]
@@ -185,7 +185,8 @@ fn housekeeping_keeps_to_its_budget() {
     while store.maintain(at(0), Duration::ZERO).unwrap().more {
         steps += 1;
     }
-    assert!(steps > 5 && files(folder.path()).len() <= 2);
+    // Left are the active one, its successor and one to use again.
+    assert!(steps > 5 && files(folder.path()).len() <= 3);
     for n in 0..1200 {
         let ops = vec![Op::Remember { key: key(n), value: vec![], keep_until: at(5) }];
         let done: Done = Box::new(|result| assert_eq!(result, Ok(Outcome::Done)));

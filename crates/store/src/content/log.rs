@@ -2,7 +2,8 @@
 //!
 //! Owns: the map of segments and the active one. Never knows: what is written into the room.
 //!
-//! Locks are taken in this order: active, segments, one segment's own.
+//! Locks are taken in this order: active, segments, one segment's own. Files are touched under none of the first two,
+//! except that those who need room wait while a segment is made that could not be made ahead of need.
 
 use super::place::Place;
 use super::reader::Verified;
@@ -12,11 +13,11 @@ use crate::faults::{Disk, is_full};
 use crate::options::{OpenError, Options};
 use relay::store::{ContentRef, StoreError};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// What the ledger says of a segment of an earlier run.
@@ -30,6 +31,8 @@ pub(crate) struct OldSegment {
 #[derive(Debug)]
 pub(crate) struct Log {
     folder: PathBuf,
+    /// The lock of the store: as long as a writer or a reader has us, nobody else may use its segments again.
+    pub(super) lock: Arc<File>,
     pub(super) disk: Disk,
     segment_size: u64,
     pub(super) piece: usize,
@@ -38,6 +41,8 @@ pub(crate) struct Log {
     open_files_max: usize,
     active: Mutex<Active>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
+    next_id: AtomicU32,
+    next_generation: AtomicU64,
     next_content: AtomicU64,
     low: AtomicBool,
     /// Octets that may be reserved before the disk is asked again how much is free.
@@ -45,19 +50,22 @@ pub(crate) struct Log {
     pub(super) verified: Verified,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Active {
     segment: Option<Arc<Segment>>,
     /// Where the next record goes.
     next: u64,
-    next_id: u32,
-    next_generation: u64,
+    /// The segment after this one.
+    spare: Option<Arc<Segment>>,
+    /// Somebody is making the spare.
+    preparing: bool,
 }
 
 impl Log {
     /// `run` has never been used before in this folder: it makes generations unique.
     pub(crate) fn open(
         folder: &Path,
+        lock: Arc<File>,
         options: &Options,
         disk: Disk,
         run: u64,
@@ -88,17 +96,19 @@ impl Log {
             );
         }
         let next_id = known.iter().map(|row| row.id).chain(segments.keys().copied()).max().unwrap_or(0) + 1;
-        let active = Active { segment: None, next: 0, next_id, next_generation: run << 24 };
         Ok(Self {
             folder: folder.to_owned(),
+            lock,
             disk,
             segment_size: options.segment_size,
             piece: options.chunk_size,
             disk_free_min: options.disk_free_min,
             recycled_max: options.recycled_max,
             open_files_max: options.open_files_max,
-            active: Mutex::new(active),
+            active: Mutex::default(),
             segments: RwLock::new(segments),
+            next_id: AtomicU32::new(next_id),
+            next_generation: AtomicU64::new(run << 24),
             next_content: AtomicU64::new(1),
             low: AtomicBool::new(false),
             unasked: AtomicU64::new(0),
@@ -127,19 +137,31 @@ impl Log {
     /// Room for `len` octets, for the caller alone.
     pub(super) fn reserve(&self, len: u64) -> Result<(Arc<Segment>, u64), StoreError> {
         let mut active = self.lock();
-        if let Some(segment) = &active.segment
-            && active.next + len <= self.segment_size
-        {
-            let place = (segment.clone(), active.next);
-            active.next += len;
-            drop(active);
-            self.ask_disk_after(len);
-            return Ok(place);
+        let segment = match &active.segment {
+            Some(segment) if active.next + len <= self.segment_size => segment.clone(),
+            _ => {
+                active.segment = None; // sealed: it may be found dead, and be the next one
+                let segment = match active.spare.take() {
+                    Some(spare) => spare,
+                    None => self.next_segment()?,
+                };
+                active.next = 0;
+                active.segment.insert(segment).clone()
+            }
+        };
+        let offset = active.next;
+        active.next += len;
+        // Whoever passes the middle makes the next segment, so that the others need not wait for it.
+        let prepare = active.next > self.segment_size / 2 && active.spare.is_none() && !active.preparing;
+        active.preparing |= prepare;
+        drop(active);
+        if prepare {
+            let spare = self.next_segment().ok(); // trouble will come up again when it is needed
+            let mut active = self.lock();
+            (active.spare, active.preparing) = (spare, false);
         }
-        let segment = self.next_segment(&mut active)?;
-        active.next = len;
-        active.segment = Some(segment.clone());
-        Ok((segment, 0))
+        self.ask_disk_after(len);
+        Ok((segment, offset))
     }
 
     /// From now on write elsewhere: this segment has trouble.
@@ -151,31 +173,26 @@ impl Log {
     }
 
     /// A dead segment under a new generation, or a new file.
-    fn next_segment(&self, active: &mut Active) -> Result<Arc<Segment>, StoreError> {
-        let generation = active.next_generation;
-        active.next_generation += 1;
-        let sealed = active.segment.take();
-        drop(sealed); // so that it may be found dead
+    fn next_segment(&self) -> Result<Arc<Segment>, StoreError> {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        // Who wants a segment must ask the map, which is locked: a dead one stays dead until it is replaced.
-        let dead = segments.values().find(|segment| segment.is_dead(1)).cloned();
-        let (id, file, fresh) = match dead {
+        // Who wants a segment must ask the map, which is locked: a dead one that is taken out of it stays dead.
+        let dead = segments.values().find(|segment| segment.is_dead(1)).map(|segment| segment.id);
+        let dead = dead.and_then(|id| segments.remove(&id));
+        drop(segments);
+        let (id, file, fresh) = match &dead {
             Some(segment) => match segment.file() {
                 Ok(file) => (segment.id, file, false),
                 Err(why) => {
                     // Unusable and empty: not worth another thought.
                     tracing::warn!(segment = %segment.path().display(), %why, "cannot use a dead segment again");
-                    segments.remove(&segment.id);
-                    drop(segments);
-                    return self.next_segment(active);
+                    return self.next_segment();
                 }
             },
             None => {
                 if self.is_low() {
                     return Err(self.full());
                 }
-                let id = active.next_id;
-                active.next_id += 1;
+                let id = self.next_id.fetch_add(1, Ordering::Relaxed);
                 let path = self.folder.join(file_name(id));
                 (
                     id,
@@ -188,14 +205,20 @@ impl Log {
             // A file that the folder forgets in a power cut would take its content along.
             if fresh { self.disk.sync_folder(&self.folder) } else { Ok(()) }
         });
+        let put = |segment: Arc<Segment>| {
+            let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+            segments.insert(id, segment);
+        };
         if let Err(why) = prepared {
-            if fresh {
-                let _ = fs::remove_file(self.folder.join(file_name(id)));
+            match dead {
+                Some(dead) => put(dead),
+                None => drop(fs::remove_file(self.folder.join(file_name(id)))),
             }
             return Err(trouble("prepare a segment", &why));
         }
+        let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
         let segment = Arc::new(Segment::new(&self.folder, id, generation, file, self.segment_size));
-        segments.insert(id, segment.clone());
+        put(segment.clone());
         Ok(segment)
     }
 
@@ -272,7 +295,7 @@ impl Log {
     pub(crate) fn remove_one(&self) -> Result<Option<(u32, u64)>, StoreError> {
         let segment = {
             let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-            // The active one is held by `active` as well, so it is never dead here.
+            // The active one and the spare are held by `active` as well, so they are never dead here.
             let dead: Vec<u32> = segments.values().filter(|one| one.is_dead(1)).map(|one| one.id).collect();
             if dead.len() <= self.recycled_max {
                 return Ok(None);

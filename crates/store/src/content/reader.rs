@@ -12,7 +12,8 @@ use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A part of a content, as part of a file: for `sendfile`. While it is held, the octets stay where they are.
+/// A part of a content, as part of a file: for `sendfile`. While it is held, the octets stay where they are,
+/// and the folder stays locked, even when the store is dropped.
 #[derive(Clone, Debug)]
 pub struct FileExtent {
     /// The file.
@@ -23,6 +24,8 @@ pub struct FileExtent {
     pub len: u64,
     /// Keeps the segment from being used again.
     _segment: Arc<Segment>,
+    /// Keeps another store from opening the folder and using it again.
+    _lock: Arc<File>,
 }
 
 /// Records whose checksum was right, as far as remembered: (generation, content, piece).
@@ -156,6 +159,7 @@ impl Log {
                 offset: piece.offset + OVERHEAD,
                 len: piece.len.into(),
                 _segment: segment,
+                _lock: self.lock.clone(),
             });
         }
         Ok(extents)

@@ -67,8 +67,10 @@ fn all<T>(
 ) -> Result<Vec<T>> {
     let ask = || {
         let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params, map)?;
-        rows.collect::<rusqlite::Result<Vec<T>>>()
+        let rows = statement.query_map(params, map)?.collect::<rusqlite::Result<Vec<T>>>();
+        #[cfg(test)]
+        tests::note(&statement);
+        rows
     };
     ask().map_err(|why| failure(&why))
 }
@@ -79,7 +81,13 @@ fn one<T>(
     params: impl Params,
     map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Option<T>> {
-    let ask = || connection.prepare_cached(sql)?.query_row(params, map).optional();
+    let ask = || {
+        let mut statement = connection.prepare_cached(sql)?;
+        let row = statement.query_row(params, map).optional();
+        #[cfg(test)]
+        tests::note(&statement);
+        row
+    };
     ask().map_err(|why| failure(&why))
 }
 
@@ -259,4 +267,81 @@ pub(crate) fn drain(
 pub(crate) fn extents(connection: &Connection, segment: u32) -> Result<Vec<(u64, u64)>> {
     let sql = "SELECT start, len FROM extent WHERE segment = ? ORDER BY start";
     all(connection, sql, [segment], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::schema;
+    use rusqlite::{Statement, StatementStatus};
+    use std::cell::Cell;
+
+    thread_local! {
+        /// The most steps that a statement took, and all sorts.
+        static COST: Cell<(i32, i32)> = const { Cell::new((0, 0)) };
+    }
+
+    pub(super) fn note(statement: &Statement<'_>) {
+        let (steps, sorts) = COST.get();
+        let steps = steps.max(statement.reset_status(StatementStatus::VmStep));
+        COST.set((steps, sorts + statement.reset_status(StatementStatus::Sort)));
+    }
+
+    const ENTRIES: i64 = 20_000;
+
+    /// A ledger with two deep queues, many MMs that wake, many tags and records.
+    fn deep(folder: &std::path::Path) -> Connection {
+        let connection = schema::open(&folder.join("store.db")).unwrap().connection;
+        let numbers = format!(
+            "WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < {})",
+            ENTRIES - 1
+        );
+        let id = "unhex(printf('%032x', n))";
+        let fill = [
+            "BEGIN".to_owned(),
+            "INSERT INTO queue VALUES (1, 'a.example'), (2, 'b.example'), (3, 'c.example')".to_owned(),
+            format!("INSERT INTO entry {numbers} SELECT 1 + n % 2, 100, {id}, 0, 0 FROM number"),
+            format!(
+                "INSERT INTO mm(id, version, wake, sum, ledger) {numbers} SELECT {id}, 1, 100, 0, x'' FROM number"
+            ),
+            format!(
+                "INSERT INTO tag {numbers} SELECT 1, printf('+1202555%04d', 100 + n / 15000), {id} FROM number"
+            ),
+            format!("INSERT INTO outbox {numbers} SELECT 1, n + 1, x'' FROM number"),
+            "COMMIT".to_owned(),
+        ];
+        fill.iter().for_each(|sql| connection.execute_batch(sql).unwrap());
+        connection
+    }
+
+    #[test]
+    fn a_page_costs_the_same_however_deep_the_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = deep(folder.path());
+        let queue = QueueId::new("a.example");
+        let mm = MmId::from_bits(10_000);
+        let id = EntryId { queue: queue.clone(), mm, part: 0 };
+        let after = Entry { id, due: time(100), attempt: 0 };
+        let tag = ("+12025550100".to_owned(), mm);
+
+        assert_eq!(entries(&connection, &queue, None, 10).unwrap().len(), 10);
+        assert_eq!(entries(&connection, &queue, Some(&after), 10).unwrap()[0].id.mm, MmId::from_bits(10_002));
+        assert_eq!(queues(&connection).unwrap().len(), 2);
+        assert_eq!(depth(&connection, &queue, 10), Ok(10));
+        assert_eq!(wakes(&connection, None, 10).unwrap().len(), 10);
+        assert_eq!(wakes(&connection, Some((time(100), mm)), 10).unwrap()[0].1, MmId::from_bits(10_001));
+        for newest_first in [false, true] {
+            assert_eq!(ledgers(&connection, None, newest_first, 10).unwrap().len(), 10);
+            assert_eq!(ledgers(&connection, Some(mm), newest_first, 10).unwrap().len(), 10);
+        }
+        for (value, after) in
+            [(None, None), (None, Some(&tag)), (Some(&*tag.0), None), (Some(&*tag.0), Some(&tag))]
+        {
+            assert_eq!(tagged(&connection, TagKind::Mailbox, value, after, 10).unwrap().len(), 10);
+        }
+        assert_eq!(drain(&connection, Topic::Charging, 10_000, 10).unwrap().len(), 10);
+        let (steps, sorts) = COST.get();
+        assert!(steps < 600, "a page of ten took {steps} steps of SQLite's machine");
+        assert_eq!(sorts, 0, "something was sorted that an index has in order");
+    }
 }

@@ -12,6 +12,11 @@ pub fn small() -> Options {
     Options { segment_size: 64 << 10, chunk_size: 4 << 10, disk_free_min: 0, ..Options::default() }
 }
 
+/// A folder in memory where there is one: for tests that flush thousands of times and fear no power cut.
+pub fn quick_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub fn open(folder: &std::path::Path, options: Options) -> Embedded {
     Embedded::open(folder, options).unwrap_or_else(|why| panic!("{why}"))
 }

@@ -57,10 +57,11 @@ impl Framer {
                 break;
             };
             let hit = at + found;
-            match (input[hit], input.get(hit + 1)) {
+            let violation = match (input[hit], input.get(hit + 1)) {
                 (b'\r', Some(b'\n')) => {
                     at = hit + 2;
                     line_start = true;
+                    continue;
                 }
                 (b'\r', None) => {
                     // A CR at the very start of a line leaves the question of the dot to the next line.
@@ -68,10 +69,14 @@ impl Framer {
                     line_start = false;
                     break;
                 }
-                (b'\r', Some(_)) => return Frame::Bad(Violation::BareCr),
-                (b'\n', _) => return Frame::Bad(Violation::BareLf),
-                _ => return Frame::Bad(Violation::Nul),
-            }
+                (b'\r', Some(_)) => Violation::BareCr,
+                (b'\n', _) => Violation::BareLf,
+                _ => Violation::Nul,
+            };
+            // What came before still counts: whether the limits were passed earlier must not depend on chunks.
+            self.octets += hit as u64;
+            self.stuffed += stuffed;
+            return Frame::Bad(violation);
         }
         self.line_start = line_start;
         self.octets += at as u64;

@@ -205,8 +205,8 @@ impl Session {
         let too_big = size > self.limits.message_size_max;
         let endless = size > self.limits.message_size_max.saturating_add(self.limits.discard_max);
         match frame {
+            Frame::Bad(_) | Frame::Content(_) if endless => self.violated(Violation::Endless),
             Frame::Bad(violation) => self.violated(violation),
-            Frame::Content(_) if endless => self.violated(Violation::Endless),
             Frame::Content(0) => return (0, Some(Event::NeedMore)),
             Frame::Content(octets) if too_big => return (octets, None),
             Frame::Content(octets) => return (octets, Some(Event::Content(&input[..octets]))),

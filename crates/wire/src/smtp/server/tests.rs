@@ -250,6 +250,26 @@ fn content_without_end_ends_the_session() {
     assert_eq!(house.ending, Some(Ending::Violation(Violation::Endless)));
 }
 
+/// Found by fuzzing: in one chunk the lone CR behind the limit was named, octet by octet the limit.
+#[test]
+fn chunks_do_not_change_which_violation_is_named() {
+    let limits = Limits { message_size_max: 20, discard_max: 10, ..Limits::default() };
+    let head = format!("EHLO a\r\n{}", forward("").trim_end_matches(".\r\n"));
+    for length in 20..40 {
+        for bad in ["\rx", "\n", "\0", ".\rx", "\r\n.\rx", "\r\n..\0", "\r\n.\r\n"] {
+            let content = format!(".{}{bad}", "x".repeat(length));
+            let run = |chunk: usize| {
+                let mut house = House::new(limits, Capabilities::default());
+                house.feed(head.as_bytes());
+                content.as_bytes().chunks(chunk).for_each(|c| house.feed(c));
+                (house.output, house.ending)
+            };
+            let whole = run(1000);
+            assert!((1..content.len()).all(|chunk| run(chunk) == whole), "{content:?}");
+        }
+    }
+}
+
 #[test]
 fn s_07_three_messages_in_one_session() {
     let house =

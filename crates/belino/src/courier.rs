@@ -47,6 +47,8 @@ struct Route {
     errands: tokio::sync::Mutex<mpsc::UnboundedReceiver<Errand>>,
     workers: AtomicUsize,
     idle: AtomicUsize,
+    /// Errands that no worker has taken yet.
+    queued: AtomicUsize,
     /// Serialises the decision to start a worker.
     starting: Mutex<()>,
 }
@@ -92,6 +94,7 @@ impl Courier {
                 errands: tokio::sync::Mutex::new(receiver),
                 workers: AtomicUsize::new(0),
                 idle: AtomicUsize::new(0),
+                queued: AtomicUsize::new(0),
                 starting: Mutex::new(()),
             };
             routes.insert(link.peer.clone(), Arc::new(route));
@@ -106,6 +109,7 @@ impl Courier {
             self.0.tell(&errand, Carried::Unreachable("no such peer in the configuration".into()));
             return;
         };
+        route.queued.fetch_add(1, Ordering::SeqCst);
         if let Err(back) = route.sender.send(errand) {
             self.0.tell(&back.0, Carried::Unreachable("the courier is stopping".into()));
             return;
@@ -113,10 +117,10 @@ impl Courier {
         self.start_worker(route);
     }
 
-    /// One more worker, if none is idle and the peer allows one more connection.
+    /// One more worker, if more errands wait than workers, and the peer allows one more connection.
     fn start_worker(&self, route: &Arc<Route>) {
         let _one_at_a_time = route.starting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if route.idle.load(Ordering::SeqCst) > 0
+        if route.idle.load(Ordering::SeqCst) >= route.queued.load(Ordering::SeqCst)
             || route.workers.load(Ordering::SeqCst) >= route.link.connections_max
         {
             return;
@@ -155,7 +159,11 @@ impl Inner {
     async fn next(&self, route: &Route) -> Option<Errand> {
         route.idle.fetch_add(1, Ordering::SeqCst);
         let _idle = Counted(&route.idle);
-        let wait = async { route.errands.lock().await.recv().await };
+        let wait = async {
+            let errand = route.errands.lock().await.recv().await;
+            route.queued.fetch_sub(usize::from(errand.is_some()), Ordering::SeqCst);
+            errand
+        };
         let mut stopping = self.stopping.subscribe();
         tokio::select! {
             biased;

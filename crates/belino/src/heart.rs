@@ -52,6 +52,8 @@ impl Heart {
         let (inbox, messages) = channel();
         let shard = Shard::new(store.clone(), house, clock.now(), Box::new(crate::entropy))?;
         let heart = Self { inbox: inbox.clone(), room: Arc::new(Semaphore::new(INBOX_MAX)) };
+        // Before the first errand can leave: an outcome must find its way back.
+        courier.serve(heart.clone());
         let driver = Driver {
             shard,
             store,

@@ -90,7 +90,6 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let on_failure = move |why| drop(failing.send(Some(why)));
     let (heart, heart_thread) =
         Heart::start(store.clone(), house, clock.clone(), courier.clone(), watcher, on_failure)?;
-    courier.serve(heart.clone());
 
     let (stop, stopping) = watch::channel(false);
     let dock =

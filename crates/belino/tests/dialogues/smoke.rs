@@ -23,7 +23,10 @@ fn f_01_f_02_a_request_is_stored_and_answered() {
     assert!(res.must("Content-Type").starts_with("text/plain"));
     let mailbox = world.mailbox(U1);
     assert_eq!(mailbox.len(), 1);
-    assert_eq!((mailbox[0]["state"].as_str(), mailbox[0]["message_id"].as_str()), (Some("stored"), Some("mm-1")));
+    assert_eq!(
+        (mailbox[0]["state"].as_str(), mailbox[0]["message_id"].as_str()),
+        (Some("stored"), Some("mm-1"))
+    );
     assert_eq!(mailbox[0]["parts"][0]["text"], "hello");
 }
 

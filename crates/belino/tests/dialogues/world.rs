@@ -27,9 +27,14 @@ pub fn binary() -> &'static str {
 /// Whether a foreign program is installed. Says so, and how to get it, when it is not; with `BELINO_NO_SKIP` set (as
 /// `.ci/run` does) its absence is a failure.
 pub fn has(program: &str, package: &str) -> bool {
-    let found = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|d| std::path::Path::new(d).join(program).exists());
+    let found = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .any(|d| std::path::Path::new(d).join(program).exists());
     if !found {
-        assert!(std::env::var_os("BELINO_NO_SKIP").is_none(), "{program} is missing: apt-get install {package}");
+        assert!(
+            std::env::var_os("BELINO_NO_SKIP").is_none(),
+            "{program} is missing: apt-get install {package}"
+        );
         eprintln!("SKIPPED: {program} is not installed; get it with: apt-get install {package}");
     }
     found
@@ -108,9 +113,10 @@ impl World {
     fn write_config(&self) {
         let Setup { limits, retry, local, b, c, more, .. } = &self.setup;
         let (b_at, c_at) = (self.b.address, self.c.address);
+        let disk = if limits.contains("disk_free_min") { "" } else { "disk_free_min = 0\n" };
         let text = format!(
             "[relay]\ndomain = \"mms.a.example\"\ndata = \"data\"\n\n[mm4]\nlisten = [\"127.0.0.1:{}\"]\n\n\
-             [limits]\ndisk_free_min = 0\n{limits}\n[retry]\n{retry}\n\
+             [limits]\n{disk}{limits}\n[retry]\n{retry}\n\
              [[local]]\nprefixes = [\"+1202555010\"]\ndock = \"mailbox\"\n{local}\n\
              [[peer]]\nname = \"b\"\ndomains = [\"mms.b.example\"]\nhosts = [\"{b_at}\"]\nfrom = [\"127.0.0.2\", \"127.0.0.22\"]\n\
              prefixes = [\"+1202555011\"]\n{b}\n\
@@ -194,7 +200,13 @@ impl World {
     /// Run the program with these arguments beside the relay.
     pub fn cli(&self, args: &[&str]) -> Output {
         let config = self.folder.path().join("belino.toml");
-        Command::new(binary()).arg("-c").arg(config).args(args).current_dir(self.folder.path()).output().unwrap()
+        Command::new(binary())
+            .arg("-c")
+            .arg(config)
+            .args(args)
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap()
     }
 
     /// Run a verb with `--json`; each line it prints.
@@ -203,7 +215,12 @@ impl World {
         all.extend(args);
         let output = self.cli(&all);
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{args:?}: {text}{}\n{}", String::from_utf8_lossy(&output.stderr), self.log());
+        assert!(
+            output.status.success(),
+            "{args:?}: {text}{}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            self.log()
+        );
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -276,7 +293,12 @@ impl Drop for World {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("---- log of the relay ----\n{}", self.log());
+            eprintln!(
+                "---- log of the relay; its folder is kept: {} ----\n{}",
+                self.folder.path().display(),
+                self.log()
+            );
+            self.folder.disable_cleanup(true);
         }
     }
 }
@@ -304,6 +326,28 @@ impl Client {
         client.say("EHLO mms.b.example");
         client.expect("250");
         client
+    }
+
+    /// The same, or `None` when nobody listens or the connection ends.
+    pub fn try_greeted(from: std::net::IpAddr, to: SocketAddr) -> Option<Self> {
+        let socket = try_socket_from(from, to)?;
+        socket.set_read_timeout(Some(PATIENCE)).ok()?;
+        let mut client = Self { reader: BufReader::new(socket) };
+        if !client.reply().starts_with("220") {
+            return None;
+        }
+        client.try_say("EHLO mms.b.example")?;
+        client.reply().starts_with("250").then_some(client)
+    }
+
+    /// Octets as they are, or `None` when the connection has ended.
+    pub fn try_raw(&mut self, octets: &[u8]) -> Option<()> {
+        self.reader.get_mut().write_all(octets).ok()
+    }
+
+    /// A line, or `None` when the connection has ended.
+    pub fn try_say(&mut self, line: &str) -> Option<()> {
+        self.try_raw(format!("{line}\r\n").as_bytes())
     }
 
     /// One reply, all its lines joined by LF; empty when the connection is closed.
@@ -380,16 +424,21 @@ pub fn at_a(number: &str) -> String {
 }
 
 fn socket_from(from: std::net::IpAddr, to: SocketAddr) -> TcpStream {
+    try_socket_from(from, to).expect("a connection")
+}
+
+fn try_socket_from(from: std::net::IpAddr, to: SocketAddr) -> Option<TcpStream> {
     // The standard library cannot bind before it connects; tokio's socket can.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let stream = runtime.block_on(async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(from, 0)).unwrap();
-        socket.connect(to).await.unwrap()
-    });
+        socket.connect(to).await.ok()
+    })?;
     let stream = stream.into_std().unwrap();
     stream.set_nonblocking(false).unwrap();
-    stream
+    stream.set_nodelay(true).ok()?;
+    Some(stream)
 }
 
 // ---- mails ----
@@ -547,7 +596,8 @@ impl Peer {
         let address = listener.local_addr().unwrap();
         let (sender, mails) = channel();
         let script: Arc<Mutex<Option<Box<Script>>>> = Arc::default();
-        let extensions = Arc::new(Mutex::new(vec!["PIPELINING".to_owned(), "8BITMIME".into(), "SIZE 20000000".into()]));
+        let extensions =
+            Arc::new(Mutex::new(vec!["PIPELINING".to_owned(), "8BITMIME".into(), "SIZE 20000000".into()]));
         let connections = Arc::<Mutex<usize>>::default();
         let peer = Self {
             name,
@@ -561,7 +611,9 @@ impl Peer {
             for socket in listener.incoming().flatten() {
                 *connections.lock().unwrap() += 1;
                 let (sender, script, extensions) = (sender.clone(), script.clone(), extensions.clone());
-                std::thread::spawn(move || serve(socket, &sender, &script, &extensions.lock().unwrap().clone()));
+                // Taken out of the lock first: a guard that lives on would let in one connection at a time.
+                let extensions = extensions.lock().unwrap().clone();
+                std::thread::spawn(move || serve(socket, &sender, &script, &extensions));
             }
         });
         peer
@@ -570,6 +622,11 @@ impl Peer {
     /// The next mail that came.
     pub fn mail(&self) -> Received {
         self.mails.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no mail came to peer {}", self.name))
+    }
+
+    /// The next mail, or `None` when none comes.
+    pub fn try_mail(&self) -> Option<Received> {
+        self.mails.recv_timeout(PATIENCE).ok()
     }
 
     /// All mails that have come by now.
@@ -598,7 +655,13 @@ impl Peer {
     }
 }
 
-fn serve(socket: TcpStream, mails: &Sender<Received>, script: &Mutex<Option<Box<Script>>>, extensions: &[String]) {
+fn serve(
+    socket: TcpStream,
+    mails: &Sender<Received>,
+    script: &Mutex<Option<Box<Script>>>,
+    extensions: &[String],
+) {
+    let _ = socket.set_nodelay(true);
     let mut writer = socket.try_clone().unwrap();
     let mut reader = BufReader::new(socket);
     let scripted = |line: &str| script.lock().unwrap().as_mut().and_then(|s| s(line));
@@ -613,7 +676,8 @@ fn serve(socket: TcpStream, mails: &Sender<Received>, script: &Mutex<Option<Box<
         }
         let command = line.trim_end().to_owned();
         let verb = command.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
-        let argument = command.split_once('<').and_then(|(_, r)| r.split_once('>')).map_or("", |(a, _)| a).to_owned();
+        let argument =
+            command.split_once('<').and_then(|(_, r)| r.split_once('>')).map_or("", |(a, _)| a).to_owned();
         let usual = match verb.as_str() {
             "EHLO" if extensions.is_empty() => "502 5.5.1 no EHLO here".to_owned(),
             "EHLO" => {

@@ -29,6 +29,8 @@ pub struct Errand {
     pub message: AbstractMessage,
     /// The body, where it is and at which octet it begins; `None` for responses and empty MMs.
     pub body: Option<(ContentRef, u64)>,
+    /// Whether the body has octets over 127.
+    pub eight_bit: bool,
 }
 
 /// What is to be done about an entry that is due.
@@ -109,6 +111,7 @@ impl Ledger {
         }
         let mail_from = message.sender.clone().unwrap_or_else(|| house.system_address.clone());
         let body = content.zip(self.body).map(|(content, body)| (content.clone(), body.offset));
+        let eight_bit = self.body.is_some_and(|b| b.eight_bit);
         Some(Errand {
             entry: entry.clone(),
             mm: self.id,
@@ -118,6 +121,7 @@ impl Ledger {
             places,
             message: AbstractMessage::ForwardReq(message),
             body,
+            eight_bit,
         })
     }
 
@@ -134,6 +138,7 @@ impl Ledger {
             places: Vec::new(),
             message: response_message(house, peer, response, mail, now),
             body: None,
+            eight_bit: false,
         })
     }
 }

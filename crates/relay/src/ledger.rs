@@ -69,6 +69,8 @@ pub struct Body {
     pub offset: u64,
     /// CRC-32C of the body, to tell a repeat from another MM under the same id.
     pub digest: u32,
+    /// Whether the body has octets over 127.
+    pub eight_bit: bool,
 }
 
 /// How a recipient is addressed.
@@ -304,7 +306,7 @@ whats! {
 }
 pack_words!(What, RecipientKind, RecipientState, MessageType);
 
-pack_struct!(Body { len, offset, digest });
+pack_struct!(Body { len, offset, digest, eight_bit });
 pack_struct!(Recipient { party, kind, state, reason, status, text, since, mm_status, read_status });
 pack_struct!(Transaction { id, peer, recipients, state, resends, retries, entry });
 pack_struct!(Response { kind, peer, to, transaction_id, message_id, status, text, recipients, entry });

@@ -31,7 +31,7 @@ pub fn b2() -> Party {
     party("+12025550111")
 }
 pub fn body() -> Body {
-    Body { len: 3, offset: 0, digest: 1 }
+    Body { len: 3, offset: 0, digest: 1, eight_bit: false }
 }
 /// The peer took the errand, to one recipient.
 pub fn taken() -> Carried {

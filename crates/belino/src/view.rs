@@ -203,3 +203,20 @@ pub fn ledger_lines(mm: &Value) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Threat 20: whatever a peer says is one printable line of bounded length.
+        #[test]
+        fn peer_text_is_one_printable_line(said in any::<String>()) {
+            let shown = Plain(&said).to_string();
+            prop_assert!(!shown.chars().any(char::is_control));
+            prop_assert_eq!(shown.lines().count() <= 1, true);
+            prop_assert!(shown.len() <= 400);
+        }
+    }
+}

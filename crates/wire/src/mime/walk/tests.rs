@@ -1,3 +1,5 @@
+//! Laws of the structure walk.
+
 use super::*;
 use proptest::prelude::*;
 use std::ops::Range;

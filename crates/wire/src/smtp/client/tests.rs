@@ -1,3 +1,5 @@
+//! Laws and dialogues of the sending session.
+
 use super::super::server;
 use super::*;
 use proptest::prelude::*;

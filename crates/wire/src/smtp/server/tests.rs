@@ -1,3 +1,5 @@
+//! Laws and dialogues of the receiving session.
+
 use super::*;
 use proptest::prelude::*;
 

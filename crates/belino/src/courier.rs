@@ -133,7 +133,8 @@ impl Courier {
 
     /// Let the workers finish what is in their hands, and take no more.
     pub fn stop(&self) {
-        let _ = self.0.stopping.send(true);
+        // Not `send`: it does nothing while no worker listens, as when all of them are carrying.
+        self.0.stopping.send_replace(true);
         self.0.routes.write().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
 }

@@ -3,7 +3,7 @@
 //! Reads octets that strangers chose; never fails, never panics: what cannot be understood is said to be so.
 
 use crate::view::{Plain, address, text};
-use mms::{AbstractMessage, HeaderText, MessageId, Party, TransactionId};
+use mms::{AbstractMessage, HeaderText, MessageId, Party, TransactionId, Visibility};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
@@ -26,6 +26,27 @@ pub struct Mail {
     pub json: Value,
     /// The parts, for writing them out.
     pub parts: Vec<DecodedPart>,
+    /// Whether the sender hides from the recipient.
+    hidden: bool,
+}
+
+impl Mail {
+    /// What its recipient may see. Not what the codec found, which quotes fields that are none of the recipient's
+    /// business (`Bcc`); and nothing of a sender who hides (TS 23.140 8.4.1, Sender visibility).
+    pub fn for_recipient(mut self) -> Self {
+        let Some(json) = self.json.as_object_mut() else { return self };
+        json.retain(|key, _| !matches!(key.as_str(), "tolerances" | "violations"));
+        if self.hidden {
+            json.insert("originator".into(), Value::Null);
+            if let Some(fields) = json.get_mut("fields").and_then(Value::as_object_mut) {
+                fields.retain(|name, _| {
+                    let name = name.to_ascii_lowercase();
+                    !name.starts_with("x-mms-previously-sent") && name != "x-mms-originator-system"
+                });
+            }
+        }
+        self
+    }
 }
 
 /// Take a mail in wire form apart.
@@ -35,7 +56,7 @@ pub fn mail(wire_form: &[u8]) -> Mail {
             "message_type": null,
             "violations": ["the header section is longer than 64 KiB or has over 1,000 fields"],
         });
-        return Mail { json, parts: Vec::new() };
+        return Mail { json, parts: Vec::new(), hidden: false };
     };
     let decoded = wire::mm4::decode(&block);
     let body = &wire_form[block.head_len()..];
@@ -58,7 +79,11 @@ pub fn mail(wire_form: &[u8]) -> Mail {
     let violations = decoded.violations.iter().map(ToString::to_string);
     let problems = structure.problems.iter().map(ToString::to_string);
     json.insert("violations".into(), violations.chain(problems).map(Value::from).collect());
-    Mail { json: Value::Object(json), parts }
+    let hidden = matches!(
+        message,
+        Some(AbstractMessage::ForwardReq(m)) if m.sender_visibility == Some(Visibility::Hide)
+    );
+    Mail { json: Value::Object(json), parts, hidden }
 }
 
 /// The fields that every message has, in the order of the table.

@@ -95,7 +95,7 @@ fn fetch(
         std::io::stdout().write_all(&wire::smtp::unstuff(&octets))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mail = decode::mail(&octets);
+    let mail = decode::mail(&octets).for_recipient();
     let folder = to.unwrap_or_else(|| PathBuf::from(view::text(&mm["id"])));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut written = Vec::new();

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
 use crate::serve::until_stop;
-use mms::{AbstractMessage, ForwardReq, RequestStatus};
+use mms::{AbstractMessage, ForwardReq, RequestStatus, Version};
 use relay::store::{Store, StoreError};
 use relay::{Answer, Arrival, Arrived, Event as HeartEvent, PeerName, Reason};
 use std::collections::HashMap;
@@ -352,8 +352,18 @@ pub fn words(decoded: Decoded, structure: &wire::mime::Structure) -> (Arrived, O
         let unsupported = decoded.refusal() == Some(RequestStatus::ErrorUnsupportedMessage);
         (if unsupported { Reason::Unsupported } else { Reason::FormatCorrupt }, v.to_string())
     });
+    let version = match &decoded.mail {
+        Mail::Message(AbstractMessage::ForwardReq(request)) => request.version,
+        _ => None,
+    };
+    // What cannot be read of a later major version is not the sender's fault (TS 23.140 8.4.6).
+    let later = version.is_some_and(|v| v.major > Version::OURS.major);
     let problem = structure.problems.iter().find(|p| !p.is_tolerable()).map(|p| {
-        let reason = if p.is_limit() { Reason::TooComplex } else { Reason::FormatCorrupt };
+        let reason = match p.is_limit() {
+            true => Reason::TooComplex,
+            false if later => Reason::Unsupported,
+            false => Reason::FormatCorrupt,
+        };
         (reason, p.to_string())
     });
     let message = match decoded.mail {

@@ -6,5 +6,10 @@
 
 mod world;
 
+mod addressing;
 mod crash;
+mod limits;
+mod receiving;
+mod repeats;
+mod session;
 mod smoke;

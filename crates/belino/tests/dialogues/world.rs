@@ -52,6 +52,8 @@ pub struct Setup {
     pub local: String,
     /// Lines for peer B.
     pub b: String,
+    /// Hosts of peer B that come before its own.
+    pub b_hosts: Vec<String>,
     /// Lines for peer C.
     pub c: String,
     /// Anything else, at the end.
@@ -72,6 +74,7 @@ impl Default for Setup {
             retry: empty(),
             local: empty(),
             b: empty(),
+            b_hosts: Vec::new(),
             c: empty(),
             more: empty(),
             env: Vec::new(),
@@ -111,8 +114,10 @@ impl World {
     }
 
     fn write_config(&self) {
-        let Setup { limits, retry, local, b, c, more, .. } = &self.setup;
-        let (b_at, c_at) = (self.b.address, self.c.address);
+        let Setup { limits, retry, local, b, b_hosts, c, more, .. } = &self.setup;
+        let c_at = self.c.address;
+        let b_at = self.b.address.to_string();
+        let b_at = b_hosts.iter().chain([&b_at]).cloned().collect::<Vec<_>>().join("\", \"");
         let disk = if limits.contains("disk_free_min") { "" } else { "disk_free_min = 0\n" };
         let text = format!(
             "[relay]\ndomain = \"mms.a.example\"\ndata = \"data\"\n\n[mm4]\nlisten = [\"127.0.0.1:{}\"]\n\n\
@@ -185,11 +190,16 @@ impl World {
         self.process.take().and_then(|mut process| process.wait().unwrap().code())
     }
 
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let Some(process) = &self.process else { return };
+        assert!(Command::new("kill").arg("-TERM").arg(process.id().to_string()).status().unwrap().success());
+    }
+
     /// SIGTERM, and wait. `true` when it ended well.
     pub fn stop(&mut self) -> bool {
-        let Some(mut process) = self.process.take() else { return false };
-        let killed = Command::new("kill").arg("-TERM").arg(process.id().to_string()).status().unwrap();
-        killed.success() && process.wait().unwrap().success()
+        self.terminate();
+        self.wait_for_end() == Some(0)
     }
 
     pub fn restart(&mut self) {
@@ -585,16 +595,18 @@ pub struct Peer {
     pub name: &'static str,
     pub address: SocketAddr,
     mails: Receiver<Received>,
+    heard: Receiver<Received>,
     script: Arc<Mutex<Option<Box<Script>>>>,
     extensions: Arc<Mutex<Vec<String>>>,
     connections: Arc<Mutex<usize>>,
 }
 
 impl Peer {
-    fn new(name: &'static str, ip: Ipv4Addr) -> Self {
+    pub fn new(name: &'static str, ip: Ipv4Addr) -> Self {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, mails) = channel();
+        let (hearer, heard) = channel();
         let script: Arc<Mutex<Option<Box<Script>>>> = Arc::default();
         let extensions =
             Arc::new(Mutex::new(vec!["PIPELINING".to_owned(), "8BITMIME".into(), "SIZE 20000000".into()]));
@@ -603,6 +615,7 @@ impl Peer {
             name,
             address,
             mails,
+            heard,
             script: script.clone(),
             extensions: extensions.clone(),
             connections: connections.clone(),
@@ -610,10 +623,11 @@ impl Peer {
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
                 *connections.lock().unwrap() += 1;
-                let (sender, script, extensions) = (sender.clone(), script.clone(), extensions.clone());
+                let senders = (sender.clone(), hearer.clone());
+                let (script, extensions) = (script.clone(), extensions.clone());
                 // Taken out of the lock first: a guard that lives on would let in one connection at a time.
                 let extensions = extensions.lock().unwrap().clone();
-                std::thread::spawn(move || serve(socket, &sender, &script, &extensions));
+                std::thread::spawn(move || serve(socket, &senders, &script, &extensions));
             }
         });
         peer
@@ -622,6 +636,11 @@ impl Peer {
     /// The next mail that came.
     pub fn mail(&self) -> Received {
         self.mails.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no mail came to peer {}", self.name))
+    }
+
+    /// The next mail whose content came to its end, whatever was answered then. Mails that were taken are here, too.
+    pub fn heard(&self) -> Received {
+        self.heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("peer {} heard no mail", self.name))
     }
 
     /// The next mail, or `None` when none comes.
@@ -657,7 +676,7 @@ impl Peer {
 
 fn serve(
     socket: TcpStream,
-    mails: &Sender<Received>,
+    (mails, heard): &(Sender<Received>, Sender<Received>),
     script: &Mutex<Option<Box<Script>>>,
     extensions: &[String],
 ) {
@@ -723,13 +742,15 @@ fn serve(
                 content.extend_from_slice(octets.strip_prefix(b".").unwrap_or(&octets));
             }
             let reply = scripted(".").unwrap_or("250 2.0.0 taken".into());
+            let content = String::from_utf8_lossy(&content).into_owned();
+            let mail = Received { from: from.clone(), to: to.clone(), content };
+            let _ = heard.send(mail.clone());
             if reply.is_empty() {
                 return;
             }
             // Recorded before the reply: whoever sees the reply's effect finds the mail here.
             if reply.starts_with('2') {
-                let content = String::from_utf8_lossy(&content).into_owned();
-                let _ = mails.send(Received { from: from.clone(), to: to.clone(), content });
+                let _ = mails.send(mail);
             }
             to.clear();
             if writer.write_all(format!("{reply}\r\n").as_bytes()).is_err() {

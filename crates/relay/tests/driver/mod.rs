@@ -183,6 +183,12 @@ impl Driver {
         Self::over(self.store, self.now, self.ids + 1000, house)
     }
 
+    /// The same, in place.
+    pub fn restart_here(&mut self) {
+        let house = House::clone(self.shard.house());
+        *self = Self::over(self.store.clone(), self.now, self.ids + 1000, house);
+    }
+
     pub fn store(&self) -> &Memory {
         &self.store
     }

@@ -1,0 +1,257 @@
+//! Laws of the heart: whatever peers, users, operators and time do, in any order.
+
+mod driver;
+
+use driver::{Driver, b1, b2, fwd, party, res_for, submission, u1, u2};
+use mms::{AbstractMessage, MmId, Party, RequestStatus, TransactionId};
+use proptest::prelude::*;
+use relay::store::{QueueId, Store};
+use relay::{Carried, Errand, Event, Ledger, Origin, RecipientState, Told};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+enum Act {
+    Submit(Vec<usize>),
+    Arrive {
+        from: usize,
+        mm: u8,
+        ack: bool,
+        to: Vec<usize>,
+    },
+    /// The next errand comes back like this.
+    Carry(u8),
+    /// A response to a transaction that was seen on the wire, from this peer, perhaps not the one it was sent to.
+    Respond {
+        from: usize,
+        seen: usize,
+        status: usize,
+        to: Vec<usize>,
+    },
+    /// A response with an id that nobody gave out.
+    Guess {
+        from: usize,
+        id: u64,
+    },
+    Pass(u32),
+    Restart,
+    Fetch(usize),
+    Drop(usize),
+    Retry(usize),
+}
+
+const PEERS: [&str; 2] = ["b", "c"];
+
+fn everybody() -> [Party; 8] {
+    [
+        u1(),
+        u2(),
+        b1(),
+        b2(),
+        party("+12025550120"),
+        party("+19995550100"),
+        party("nobody@mms.a.example"),
+        party("4455"),
+    ]
+}
+
+fn some() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(0usize..8, 1..4)
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => some().prop_map(Act::Submit),
+        4 => (0usize..2, 0u8..4, any::<bool>(), some())
+            .prop_map(|(from, mm, ack, to)| Act::Arrive { from, mm, ack, to }),
+        6 => (0u8..7).prop_map(Act::Carry),
+        4 => (0usize..2, any::<usize>(), 0usize..9, prop::collection::vec(0usize..8, 0..3))
+            .prop_map(|(from, seen, status, to)| Act::Respond { from, seen, status, to }),
+        1 => (0usize..2, any::<u64>()).prop_map(|(from, id)| Act::Guess { from, id }),
+        2 => (1u32..200_000).prop_map(Act::Pass),
+        1 => Just(Act::Restart),
+        1 => any::<usize>().prop_map(Act::Fetch),
+        1 => any::<usize>().prop_map(Act::Drop),
+        1 => any::<usize>().prop_map(Act::Retry),
+    ]
+}
+
+struct Play {
+    relay: Driver,
+    mms: Vec<MmId>,
+    /// Forward requests seen on the wire: transaction, peer, MM.
+    seen: Vec<(TransactionId, String, MmId)>,
+    /// Response mails by the ledger that owed them.
+    responses: BTreeMap<MmId, BTreeSet<u16>>,
+}
+
+impl Play {
+    fn ledger(&self, mm: MmId) -> Option<Ledger> {
+        let stored = self.relay.store().ledger(mm).unwrap()?;
+        Some(Ledger::decode(&stored.ledger).unwrap())
+    }
+
+    fn all(&self) -> BTreeMap<MmId, Ledger> {
+        let ids = self.relay.store().ledgers(None, false, usize::MAX).unwrap();
+        ids.into_iter().filter_map(|mm| Some((mm, self.ledger(mm)?))).collect()
+    }
+
+    fn people(places: &[usize]) -> Vec<Party> {
+        places.iter().map(|i| everybody()[*i].clone()).collect()
+    }
+
+    /// What leaves is for a peer that the ledger has to do with, and for nobody else (threats 9 and 10).
+    fn watch(&mut self, errand: &Errand) {
+        let ledger = self.ledger(errand.mm).expect("an errand has a ledger");
+        match (&errand.message, &ledger.origin) {
+            (AbstractMessage::ForwardReq(req), Origin::Submitted { .. }) => {
+                let domain = errand.recipients[0].domain().unwrap().to_string();
+                assert_eq!(
+                    domain,
+                    format!("mms.{}.example", errand.peer),
+                    "an MM goes to the peer that serves it"
+                );
+                let id = req.transaction_id.clone().unwrap();
+                self.seen.push((id, errand.peer.to_string(), errand.mm));
+            }
+            (AbstractMessage::ForwardReq(_), Origin::Received { .. }) => {
+                panic!("no transit was granted to anybody")
+            }
+            (_, Origin::Received { peer, .. }) => {
+                assert_eq!(*peer, errand.peer, "a response goes to the peer that asked");
+                self.responses.entry(errand.mm).or_default().insert(errand.entry.id.part);
+            }
+            (_, Origin::Submitted { .. }) => panic!("nobody asked for this response"),
+        }
+    }
+
+    fn carry(&mut self, how: u8) {
+        if self.relay.no_errand() {
+            return;
+        }
+        let errand = self.relay.errand();
+        self.watch(&errand);
+        let words = || "said the peer".to_owned();
+        let ends = (0..errand.recipients.len()).map(|i| match (how, i) {
+            (0, _) | (1..=3, 0) => Told::Taken(words()),
+            (1, _) => Told::Never(words()),
+            (2, _) => Told::Crowded(words()),
+            (3, _) | (4, _) => Told::Later(words()),
+            _ => Told::Unknown(words()),
+        });
+        let how = if how == 6 { Carried::Unreachable(words()) } else { Carried::Told(ends.collect()) };
+        self.relay.carried(&errand, how);
+    }
+
+    fn perform(&mut self, act: &Act) {
+        match act {
+            Act::Submit(to) => {
+                let ledger = self.relay.submit(submission(u1(), &Self::people(to)));
+                self.mms.push(ledger.id);
+            }
+            Act::Arrive { from, mm, ack, to } => {
+                let mut request = fwd(&format!("mm-{mm}"), &format!("tx-{mm}"));
+                request.ack_request = Some(*ack);
+                let (id, _) = self.relay.arrives_new(PEERS[*from], request, &Self::people(to));
+                self.mms.push(id);
+            }
+            Act::Carry(how) => self.carry(*how),
+            Act::Respond { from, seen, status, to } => {
+                let Some((id, peer, mm)) = self.seen.get(seen % self.seen.len().max(1)).cloned() else {
+                    return;
+                };
+                let before = self.ledger(mm);
+                let status = RequestStatus::ALL[*status];
+                self.relay.arrives(PEERS[*from], res_for(id, status, &Self::people(to)));
+                if peer != PEERS[*from] {
+                    assert_eq!(
+                        self.ledger(mm),
+                        before,
+                        "a response from another peer changes nothing (threat 11)"
+                    );
+                }
+            }
+            Act::Guess { from, id } => {
+                let before = self.all();
+                let guess =
+                    TransactionId::new(format!("{}.0.{id}", MmId::from_bits(u128::from(*id)))).unwrap();
+                self.relay.arrives(PEERS[*from], res_for(guess, RequestStatus::Ok, &[]));
+                assert_eq!(self.all(), before);
+            }
+            Act::Pass(seconds) => self.relay.pass(Duration::from_secs(u64::from(*seconds))),
+            Act::Restart => self.relay.restart_here(),
+            Act::Fetch(i) => self.touch(*i, Event::Retrieved { recipient: None }),
+            Act::Drop(i) => self.touch(*i, Event::Drop { why: "test".into() }),
+            Act::Retry(i) => self.touch(*i, Event::RetryNow { in_flight: Vec::new() }),
+        }
+    }
+
+    fn touch(&mut self, i: usize, event: Event) {
+        if let Some(mm) = self.mms.get(i % self.mms.len().max(1)).copied() {
+            self.relay.event(mm, event);
+        }
+    }
+
+    /// The weather clears: peers take everything and say `Ok`, and time passes.
+    fn heal(&mut self) {
+        for _ in 0..60 {
+            while !self.relay.no_errand() {
+                let before = self.seen.len();
+                self.carry(0);
+                for (id, peer, _) in self.seen[before..].to_vec() {
+                    self.relay.arrives(&peer, res_for(id, RequestStatus::Ok, &[]));
+                }
+            }
+            self.relay.pass(Duration::from_secs(43_200));
+        }
+    }
+}
+
+fn outcome(ledger: &Ledger) -> Vec<RecipientState> {
+    ledger.recipients.iter().map(|r| r.state).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_nothing_leaks_and_everything_ends(acts in prop::collection::vec(act(), 1..60)) {
+        let mut play = Play { relay: Driver::new(), mms: vec![], seen: vec![], responses: BTreeMap::new() };
+        for act in &acts {
+            play.perform(act);
+            for ledger in play.all().values() {
+                // One mail buys at most one response for each distinct status (threat 12).
+                let owed = ledger.responses.len();
+                let statuses: BTreeSet<_> = ledger.recipients.iter().map(|r| (r.status, r.text.clone())).collect();
+                prop_assert!(owed <= statuses.len().max(1), "{owed} responses for {:?}", outcome(ledger));
+                prop_assert!(ledger.history.len() <= 200);
+                for (mm, parts) in &play.responses {
+                    prop_assert!(*mm != ledger.id || parts.len() <= owed);
+                }
+            }
+        }
+        play.heal();
+        for peer in PEERS {
+            prop_assert_eq!(play.relay.store().depth(&QueueId::new(peer), 10).unwrap(), 0);
+        }
+        prop_assert_eq!(play.all().len(), 0, "every history ends");
+        prop_assert_eq!(play.relay.store().health().content_live, 0);
+    }
+
+    /// A user is delivered to once, however often and by whichever way the same request comes.
+    #[test]
+    fn one_delivery_however_often_it_comes(times in 1usize..6, restarts in prop::collection::vec(any::<bool>(), 6)) {
+        let mut relay = Driver::new();
+        let mut states = Vec::new();
+        for restart in &restarts[..times] {
+            let (id, _) = relay.arrives_new("b", fwd("mm-1", "tx-1"), &[u1()]);
+            states.push(relay.states(id)[0]);
+            if *restart {
+                relay.restart_here();
+            }
+        }
+        prop_assert_eq!(states[0], RecipientState::Stored);
+        prop_assert!(states[1..].iter().all(|s| *s == RecipientState::Duplicate));
+    }
+}

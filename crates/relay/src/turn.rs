@@ -10,6 +10,7 @@ use crate::ledger::{
 use crate::store::{Batch, ContentRef, Entry, Need, Op, Tag, TagKind};
 use crate::verdict::Reason;
 use mms::{HeaderText, RequestStatus, Timestamp, TransactionId};
+use std::time::Duration;
 
 /// Where unguessable bits come from. The heart has no randomness of its own.
 pub type Entropy<'a> = &'a mut dyn FnMut() -> u128;
@@ -91,7 +92,7 @@ impl<'a> Turn<'a> {
 
     /// The last instant at which an errand of this MM may still be tried.
     pub fn deadline(&self) -> Timestamp {
-        self.ledger.expires.min(self.ledger.accepted.plus(self.house.retry.give_up))
+        self.ledger.deliver_by(self.house)
     }
 
     /// Put recipients into a new transaction with a peer.
@@ -215,8 +216,14 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// When this ledger wants to be looked at again.
+    /// When this ledger wants to be looked at again. Not at once: a ledger that has just been looked at and still has
+    /// something due must not keep the heart spinning.
     fn wake(&self) -> Option<Timestamp> {
+        let soonest = self.now.plus(Duration::from_secs(1));
+        self.next_timer().map(|at| at.max(soonest))
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
         let ledger = &self.ledger;
         if ledger.is_closed() {
             return Some(ledger.last_moment().plus(self.house.limits.history_kept));
@@ -235,11 +242,8 @@ impl<'a> Turn<'a> {
                 _ => false,
             })
             .then_some(ledger.expires);
-        let owed = ledger.responses.iter().any(|r| r.entry.is_some()).then(|| {
-            // A response is worth bringing for as long as an MM would be.
-            ledger.accepted.plus(self.house.retry.give_up)
-        });
-        timers.chain(kept).chain(owed).min().map(|at| at.max(self.now))
+        let owed = ledger.responses.iter().any(|r| r.entry.is_some()).then(|| ledger.answer_by(self.house));
+        timers.chain(kept).chain(owed).min()
     }
 
     /// The ledger has served; everything about it goes.

@@ -5,18 +5,34 @@
 
 use crate::arrive::mailbox_of;
 use crate::carry::fail;
-use crate::event::{Answer, Arrival};
+use crate::event::{Answer, Arrival, Arrived};
 use crate::house::Peer;
-use crate::ledger::{Ledger, Origin, RecipientState, Response, TransactionState, What};
+use crate::ledger::{Ledger, Moment, Origin, RecipientState, Response, TransactionState, What};
 use crate::turn::{Decision, Entropy, Turn};
 use crate::verdict::{Reason, Reply};
 use mms::{
     AbstractMessage, DeliveryReportReq, ForwardRes, HeaderText, MailPath, MessageId, MessageType, MmId,
-    Party, ReadReplyReportReq, RequestStatus, TransactionId,
+    Party, ReadReplyReportReq, RequestStatus, Timestamp, TransactionId,
 };
 
 pub(crate) fn taken() -> Option<Answer> {
     Some(Answer::Mail(Reply::new(250, (2, 0, 0), "taken")))
+}
+
+/// Decide about a response or report that fits nothing of ours: taken, noted in the log, and nothing changes.
+pub(crate) fn ignored(now: Timestamp, arrival: &Arrival) -> Decision {
+    let text = match &arrival.message {
+        Arrived::Message(message) => {
+            let transaction = message.transaction_id().map_or("-", TransactionId::as_str);
+            let mm = message.message_id().map_or("-", MessageId::as_str);
+            format!("{}, transaction {transaction}, MM {mm}: nothing of ours", message.message_type())
+        }
+        Arrived::Unknown { message_type, .. } => message_type.clone(),
+        Arrived::NotMm4 => String::new(),
+    };
+    let peer = Some(arrival.peer.clone());
+    let news = vec![Moment { at: now, what: What::Ignored, peer, recipients: Vec::new(), text }];
+    Decision { ledger: None, batch: None, news, answer: taken() }
 }
 
 /// Decide about an `MM4_forward.RES` for this MM.
@@ -31,7 +47,7 @@ pub(crate) fn responded(
         turn.ledger.transactions.iter().position(|t| Some(t.id.key()) == key && t.peer == arrival.peer);
     let Some(part) = found else {
         // A guess, or a response of another peer: it changes nothing (threat: forged responses).
-        return Decision::only(taken());
+        return ignored(turn.now, arrival);
     };
     let transaction = turn.ledger.transactions[part].clone();
     let places = concerned(&turn, &transaction.recipients, &response.request_recipients, arrival);
@@ -58,6 +74,8 @@ pub(crate) fn responded(
             let retries = transaction.retries + 1;
             let due = turn.now.plus(turn.house.retry.pause(retries));
             turn.tell(What::Deferred, Some(&peer), &places, format!("{status}{said}"));
+            // They have left the old one: what is said about it again is not about them.
+            turn.ledger.transactions[part].recipients.retain(|i| !places.contains(i));
             turn.open_transaction(&peer, places, retries, due, 0, entropy);
         }
         _ => {
@@ -204,12 +222,12 @@ fn owe(
 /// Decide about a report that fits no MM of ours, or cannot be read: an answer if one was asked for, else nothing.
 pub(crate) fn unfit_report(
     house: &crate::house::House,
-    now: mms::Timestamp,
+    now: Timestamp,
     id: MmId,
     arrival: &Arrival,
     report: &Report<'_>,
 ) -> Decision {
-    let Some(peer) = house.peer(&arrival.peer).filter(|_| report.ack) else { return Decision::only(taken()) };
+    let Some(peer) = house.peer(&arrival.peer).filter(|_| report.ack) else { return ignored(now, arrival) };
     let (reason, detail) = arrival.trouble.clone().unwrap_or((Reason::UnknownMessage, String::new()));
     let ledger = Ledger {
         id,

@@ -48,7 +48,7 @@ fn response_carried(turn: &mut Turn<'_>, part: u16, attempt: u32, how: &Carried)
         Carried::Unreachable(why) => (true, why.clone()),
         Carried::Unable(why) => (false, why.clone()),
     };
-    let deadline = turn.ledger.accepted.plus(turn.house.retry.give_up);
+    let deadline = turn.ledger.answer_by(turn.house);
     match turn.house.retry.next(attempt + 1, turn.now, deadline).filter(|_| passing) {
         Some(due) => {
             turn.retry(part, due);

@@ -39,6 +39,8 @@ pub(crate) enum Due {
     Carry(Box<Errand>),
     /// Nothing: it was settled otherwise, or its peer is gone.
     Nothing,
+    /// Nothing any more: its time is over, and its ledger wants to be woken to say so.
+    TooLate,
 }
 
 impl Ledger {
@@ -60,7 +62,22 @@ impl Ledger {
                 .get(usize::from(entry.id.part & !RESPONSE))
                 .and_then(|r| self.response(house, r, entry, now)),
         };
-        built.map_or(Due::Nothing, |errand| Due::Carry(Box::new(errand)))
+        let last = if entry.id.part & RESPONSE == 0 { self.deliver_by(house) } else { self.answer_by(house) };
+        match built {
+            Some(_) if last <= now => Due::TooLate,
+            Some(errand) => Due::Carry(Box::new(errand)),
+            None => Due::Nothing,
+        }
+    }
+
+    /// From this instant on its requests are not brought to a peer any more.
+    pub(crate) fn deliver_by(&self, house: &House) -> Timestamp {
+        self.expires.min(self.accepted.plus(house.retry.give_up))
+    }
+
+    /// From this instant on its responses are not brought any more: they are worth it for as long as an MM would be.
+    pub(crate) fn answer_by(&self, house: &House) -> Timestamp {
+        self.accepted.plus(house.retry.give_up)
     }
 
     /// STD 11 `Message-ID`: new for every attempt, since every attempt is a new mail.

@@ -96,6 +96,11 @@ impl Queue {
         }
     }
 
+    /// Whether this entry is still the one on its way.
+    pub fn is_in_flight(&self, entry: &Entry) -> bool {
+        self.in_flight.get(&(entry.id.mm, entry.id.part)) == Some(entry)
+    }
+
     /// Parts of an MM's errands that are on their way to this peer.
     pub fn in_flight_of(&self, mm: MmId) -> impl Iterator<Item = u16> + '_ {
         self.in_flight.keys().filter(move |(id, _)| *id == mm).map(|(_, part)| *part)

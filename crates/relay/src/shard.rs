@@ -7,7 +7,7 @@
 //! Decide, commit, then act: an answer, an errand or a moment is put out only after the batch that justifies it is
 //! durable. While a ledger's batch is under way its further events wait; those of other ledgers pass.
 
-use crate::answer::{report, reported, responded, taken, unfit_report};
+use crate::answer::{ignored, report, reported, responded, unfit_report};
 use crate::arrive::arrived;
 use crate::carry::carried;
 use crate::errand::{Due, Errand};
@@ -129,7 +129,17 @@ struct Slot {
     loaded: bool,
     /// A batch is under way.
     busy: bool,
+    /// Not empty only while busy, and while [`Shard::go_on`] works through it.
     waiting: VecDeque<Pending>,
+    /// Entries whose turn to leave came while a batch was under way. What is to be carried, if anything still is, shows
+    /// when it is over.
+    leaving: Vec<Entry>,
+}
+
+impl Slot {
+    fn is_idle(&self) -> bool {
+        !self.busy && self.waiting.is_empty() && self.leaving.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -328,7 +338,9 @@ impl Shard {
         let slot = self.slots.entry(mm).or_default();
         match stored {
             Ok(None) => {
-                *slot = Slot { loaded: true, waiting: std::mem::take(&mut slot.waiting), ..Slot::default() };
+                let (waiting, leaving) =
+                    (std::mem::take(&mut slot.waiting), std::mem::take(&mut slot.leaving));
+                *slot = Slot { loaded: true, waiting, leaving, ..Slot::default() };
             }
             Ok(Some(stored)) => match Ledger::decode(&stored.ledger) {
                 Ok(ledger) => {
@@ -370,7 +382,7 @@ impl Shard {
                     responded(turn, arrival, response, entropy)
                 }
                 (Arrived::Message(message), turn) if report(message).is_some() => {
-                    let Some(report) = report(message) else { return Decision::only(taken()) };
+                    let Some(report) = report(message) else { return ignored(now, arrival) };
                     let fits = turn
                         .filter(|_| arrival.trouble.is_none())
                         .and_then(|t| reported(t, arrival, &report));
@@ -380,9 +392,9 @@ impl Shard {
                         unfit_report(&house, now, fresh, arrival, &report)
                     })
                 }
-                // A response to nothing of ours, or to a report (whose ledgers come and go): noted by the caller.
+                // A response to nothing of ours, or to a report (whose ledgers come and go).
                 (Arrived::Message(message), _) if message.message_type().is_response() => {
-                    Decision::only(taken())
+                    ignored(now, arrival)
                 }
                 (_, _) => arrived(&house, now, mm, arrival, &pending.remembered),
             },
@@ -401,6 +413,7 @@ impl Shard {
     fn carry_out(&mut self, mm: MmId, pending: Pending, decision: Decision) {
         let Decision { ledger, batch, news, answer } = decision;
         let Some(batch) = batch else {
+            self.outputs.extend(news.into_iter().map(|moment| Output::News { mm, moment }));
             self.put_answer(pending.ticket, answer);
             if let Event::Carried { entry, .. } = &pending.event {
                 // The MM is gone: nothing waits for this errand any more.
@@ -438,7 +451,8 @@ impl Shard {
         if let Event::Carried { entry, .. } = &pending.event {
             self.queue(&PeerName(entry.id.queue.0.clone())).landed(entry);
         }
-        self.slots.remove(&mm);
+        self.forget(mm);
+        self.tidy(mm);
     }
 
     // ---- commits ----
@@ -456,7 +470,7 @@ impl Shard {
                 // Somebody settled it meanwhile; what came back is history.
                 self.queue(&PeerName(entry.id.queue.0.clone())).landed(&entry);
                 self.forget(done.mm);
-                self.next_waiting(done.mm);
+                self.landed(done.mm);
             }
             Err(StoreError::Unknown(_)) if done.repeats < 3 => {
                 done.repeats += 1;
@@ -501,7 +515,7 @@ impl Shard {
         slot.loaded = true;
         self.put_answer(pending.ticket, answer);
         self.outputs.extend(news.into_iter().map(|moment| Output::News { mm, moment }));
-        self.next_waiting(mm);
+        self.landed(mm);
     }
 
     /// The decision rested on something that the store knows better: decide again.
@@ -511,6 +525,7 @@ impl Shard {
             slot.loaded = loaded;
         }
         self.take_turn(mm, pending);
+        self.go_on(mm);
     }
 
     fn store_failed(&mut self, done: UnderWay, error: &StoreError) {
@@ -520,7 +535,9 @@ impl Shard {
             _ => Reason::Unavailable,
         };
         let mm = done.mm;
-        let waiting = self.slots.remove(&mm).map(|slot| slot.waiting).unwrap_or_default();
+        if let Some(slot) = self.slots.get_mut(&mm) {
+            slot.busy = false;
+        }
         if let Event::Carried { entry, .. } = &done.pending.event {
             // It stays where it is in the store; it is due again after the next start, or sooner.
             let (retry, now) = (self.house.retry.clone(), self.now);
@@ -529,9 +546,7 @@ impl Shard {
             queue.put_back(entry);
         }
         self.refuse(mm, done.pending, reason, error.to_string());
-        for pending in waiting {
-            self.take_turn(mm, pending);
-        }
+        self.go_on(mm);
     }
 
     fn forget(&mut self, mm: MmId) {
@@ -540,19 +555,31 @@ impl Shard {
         }
     }
 
-    fn next_waiting(&mut self, mm: MmId) {
-        let Some(slot) = self.slots.get_mut(&mm) else { return };
-        slot.busy = false;
-        match slot.waiting.pop_front() {
-            Some(pending) => self.take_turn(mm, pending),
-            None => self.tidy(mm),
+    /// The batch of a ledger is over.
+    fn landed(&mut self, mm: MmId) {
+        if let Some(slot) = self.slots.get_mut(&mm) {
+            slot.busy = false;
+        }
+        self.go_on(mm);
+    }
+
+    /// Everything that waited for this ledger, until one of them makes it busy again.
+    fn go_on(&mut self, mm: MmId) {
+        while let Some(slot) = self.slots.get_mut(&mm).filter(|slot| !slot.busy) {
+            if let Some(pending) = slot.waiting.pop_front() {
+                self.take_turn(mm, pending);
+            } else if let Some(entry) = slot.leaving.pop() {
+                self.send(entry);
+            } else {
+                self.tidy(mm);
+                return;
+            }
         }
     }
 
     /// A ledger that does not exist needs no slot, and the oldest of too many give way.
     fn tidy(&mut self, mm: MmId) {
-        let idle = |slot: &Slot| !slot.busy && slot.waiting.is_empty();
-        if self.slots.get(&mm).is_some_and(|slot| idle(slot) && slot.ledger.is_none()) {
+        if self.slots.get(&mm).is_some_and(|slot| slot.is_idle() && slot.ledger.is_none()) {
             self.slots.remove(&mm);
         }
         let mut looked_at = 0;
@@ -560,7 +587,7 @@ impl Shard {
             looked_at += 1;
             let Some(oldest) = self.cached.pop_front() else { break };
             match self.slots.get(&oldest) {
-                Some(slot) if !idle(slot) => self.cached.push_back(oldest),
+                Some(slot) if !slot.is_idle() => self.cached.push_back(oldest),
                 Some(_) => drop(self.slots.remove(&oldest)),
                 None => {}
             }
@@ -623,7 +650,7 @@ impl Shard {
                 self.fill(name);
                 let Some(entry) = self.queue(name).take(now, most) else { continue };
                 more = true;
-                self.send(name, entry);
+                self.send(entry);
             }
         }
     }
@@ -638,12 +665,20 @@ impl Shard {
         }
     }
 
-    fn send(&mut self, name: &PeerName, entry: Entry) {
-        let mm = entry.id.mm;
+    fn send(&mut self, entry: Entry) {
+        let (mm, name) = (entry.id.mm, PeerName(entry.id.queue.0.clone()));
         let slot = self.slots.entry(mm).or_default();
+        if slot.busy {
+            // What is being decided may forbid it: an MM that expires at this moment must not leave.
+            slot.leaving.push(entry);
+            return;
+        }
+        if !self.queue(&name).is_in_flight(&entry) {
+            return; // it was settled while it waited
+        }
         let probe = Pending { event: Event::Woken, ticket: None, remembered: Vec::new() };
-        if !slot.loaded && !slot.busy && !self.load(mm, &probe) {
-            self.queue(name).landed(&entry);
+        if !self.slots.entry(mm).or_default().loaded && !self.load(mm, &probe) {
+            self.queue(&name).landed(&entry);
             return;
         }
         let house = Arc::clone(&self.house);
@@ -654,6 +689,11 @@ impl Shard {
         };
         match due {
             Due::Carry(errand) => self.outputs.push_back(Output::Dispatch(errand)),
+            Due::TooLate => {
+                // Its ledger was not woken yet, because very many are due at this moment.
+                self.queue(&name).put_back(&entry);
+                self.take_turn(mm, probe);
+            }
             Due::Nothing => {
                 let how = Carried::Unable("nothing to carry".into());
                 self.take_turn(

@@ -108,7 +108,7 @@ fn end_validity(turn: &mut Turn<'_>) {
 }
 
 fn end_answering(turn: &mut Turn<'_>) {
-    if turn.now < turn.ledger.accepted.plus(turn.house.retry.give_up) {
+    if turn.now < turn.ledger.answer_by(turn.house) {
         return;
     }
     for place in 0..turn.ledger.responses.len() {

@@ -103,7 +103,8 @@ impl Play {
 
     /// What leaves is for a peer that the ledger has to do with, and for nobody else (threats 9 and 10).
     fn watch(&mut self, errand: &Errand) {
-        let ledger = self.ledger(errand.mm).expect("an errand has a ledger");
+        // An errand that a courier forgets for weeks may outlive its ledger.
+        let Some(ledger) = self.ledger(errand.mm) else { return };
         match (&errand.message, &ledger.origin) {
             (AbstractMessage::ForwardReq(req), Origin::Submitted { .. }) => {
                 let domain = errand.recipients[0].domain().unwrap().to_string();

@@ -11,5 +11,6 @@ mod crash;
 mod limits;
 mod receiving;
 mod repeats;
+mod sending;
 mod session;
 mod smoke;

@@ -63,6 +63,7 @@ pub fn ledger(ledger: &Ledger) -> Value {
                 "state": r.state.word(),
                 "since": r.since.to_string(),
                 "reason": r.reason.map(relay::Reason::word),
+                "why": r.reason.map(relay::Reason::text),
                 "status": r.status.map(mms::RequestStatus::as_str),
                 "text": r.text.as_ref().map(HeaderText::as_str),
                 "delivery_report": r.mm_status.map(mms::MmStatus::as_str),
@@ -177,15 +178,25 @@ pub fn ledger_lines(mm: &Value) -> String {
         let _ = writeln!(out, "  content     {} octets kept", text(&mm["size"]));
     }
     for r in mm["recipients"].as_array().into_iter().flatten() {
-        let why = [&r["status"], &r["text"], &r["reason"]];
+        let said = if r["text"].is_null() { &r["why"] } else { &r["text"] };
+        let why = [&r["status"], said];
         let why: Vec<String> = why.into_iter().filter(|v| !v.is_null()).map(text).collect();
         let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
         let _ =
             writeln!(out, "  recipient   {:<18} {}{why}", text(&r["address"]["value"]), text(&r["state"]));
     }
     for t in mm["transactions"].as_array().into_iter().flatten() {
-        let due = if t["due"].is_null() { String::new() } else { format!(", until {}", text(&t["due"])) };
-        let _ = writeln!(out, "  transaction with {}: {}{due}", text(&t["peer"]), text(&t["state"]));
+        let (peer, due) = (text(&t["peer"]), text(&t["due"]));
+        let state = match t["state"].as_str() {
+            Some("queued") => format!(
+                "queued, to be tried from {due} on; whether the peer can be reached: belino peer {peer}"
+            ),
+            Some("awaiting-response") => {
+                format!("taken by the peer, its MM4_forward.RES is awaited until {due}")
+            }
+            _ => "settled".to_owned(),
+        };
+        let _ = writeln!(out, "  transaction {peer}: {state}");
     }
     for r in mm["responses"].as_array().into_iter().flatten() {
         let owed = if r["owed"] == json!(true) { "still to be sent" } else { "sent" };

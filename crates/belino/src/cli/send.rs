@@ -95,11 +95,8 @@ impl Send {
         } else {
             println!("taken as {}", view::text(&mm["id"]));
             for r in mm["recipients"].as_array().into_iter().flatten() {
-                let why = if r["reason"].is_null() {
-                    String::new()
-                } else {
-                    format!(": {}", view::text(&r["reason"]))
-                };
+                let why =
+                    if r["why"].is_null() { String::new() } else { format!(": {}", view::text(&r["why"])) };
                 println!("  {}  {}{why}", view::text(&r["address"]["value"]), view::text(&r["state"]));
             }
             println!("follow it with: belino trace {}", view::text(&mm["id"]));

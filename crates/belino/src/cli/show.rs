@@ -25,7 +25,8 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
     println!("{}: fine", file.display());
     let domains: Vec<&str> = house.domains.iter().map(mms::Domain::as_str).collect();
     println!("  we are {} with system address {}", domains.join(", "), house.system_address);
-    println!("  data in {}", config.data.display());
+    let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    println!("  data in {}", data.display());
     match config.listen.is_empty() {
         true => println!("  no [mm4] listen: no peer can connect"),
         false => config.listen.iter().for_each(|a| println!("  listens for MM4 on {a}")),

@@ -6,12 +6,13 @@
 use crate::clock::Clock;
 use crate::courier::Courier;
 use crate::serve::Watcher;
+use crate::view::Plain;
 use mms::MmId;
 use relay::store::Store;
 use relay::{Answer, Event, House, Input, Output, Reason, Shard, Ticket, What};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
@@ -154,10 +155,7 @@ impl Driver {
             let due = self.shard.next_wake().is_some_and(|at| at <= self.clock.now());
             return if due { messages.try_recv().ok() } else { messages.recv().ok() };
         }
-        match messages.recv_timeout(span) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        messages.recv_timeout(span).ok()
     }
 
     fn take(&mut self, message: Message) {
@@ -218,11 +216,15 @@ impl Driver {
 
 /// One line for each moment, all with the MM's id.
 fn log_moment(mm: MmId, moment: &relay::Moment) {
-    let (what, text) = (moment.what.word(), moment.text.as_str());
+    let (what, sentence) = (moment.what.word(), moment.what.sentence());
     let peer = moment.peer.as_ref().map_or("-", |p| p.as_str());
+    // Peers' words reach the log as one printable line, and last.
+    let said = if moment.text.is_empty() { String::new() } else { format!(": {}", Plain(&moment.text)) };
     match moment.what {
-        What::Failed | What::Unanswered | What::Ignored => tracing::warn!(%mm, peer, what, "{text}"),
-        _ => tracing::info!(%mm, peer, what, "{text}"),
+        What::Failed | What::Unanswered | What::Ignored => {
+            tracing::warn!(%mm, peer, what, "{sentence}{said}")
+        }
+        _ => tracing::info!(%mm, peer, what, "{sentence}{said}"),
     }
 }
 

@@ -8,6 +8,7 @@ mod world;
 
 mod addressing;
 mod crash;
+mod groups;
 mod limits;
 mod receiving;
 mod repeats;

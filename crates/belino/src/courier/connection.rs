@@ -44,13 +44,11 @@ impl Connection {
         socket.set_nodelay(true).map_err(|e| e.to_string())?;
         let session = Session::new(name, limits.smtp);
         let mut connection = Self { socket, session, input: Vec::new() };
-        loop {
-            match connection.next(clock, limits.reply).await {
-                Event::Ready => return Ok(connection),
-                Event::Ended(trouble) => return Err(trouble.to_string()),
-                Event::Farewell => return Err("closed by the peer".into()),
-                other => return Err(format!("unexpected at the greeting: {other:?}")),
-            }
+        match connection.next(clock, limits.reply).await {
+            Event::Ready => Ok(connection),
+            Event::Ended(trouble) => Err(trouble.to_string()),
+            Event::Farewell => Err("closed by the peer".into()),
+            other => Err(format!("unexpected at the greeting: {other:?}")),
         }
     }
 

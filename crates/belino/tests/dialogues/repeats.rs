@@ -102,6 +102,10 @@ fn i_04_the_same_id_for_another_mm() {
     assert_eq!(state(&ledger(&world, &reply)), "duplicate");
     let reply = world.from_b().forward(&Fwd::new().body(body), &[U1]);
     assert_eq!(state(&ledger(&world, &reply)), "duplicate", "another Date alone is a repeat");
+    // Bytes that changed on the way (a boundary, a footer) under the same Date are no other MM either.
+    let reply = world.from_b().forward(&other.body(b"--b1\r\n\r\nchanged\r\n--b1--\r\n"), &[U1]);
+    assert_eq!(state(&ledger(&world, &reply)), "duplicate", "other content alone is a repeat");
+    assert_eq!(world.mailbox(U1).len(), 2);
 }
 
 /// I-05: a transaction id says nothing about the MM.

@@ -432,9 +432,8 @@ fn s_24_no_relaying() {
     assert!(reply.starts_with("250"), "{reply}");
     assert_eq!(world.b.mail().must("X-Mms-Request-Status-Code"), "Error-service-denied");
     assert_eq!(world.c.connections(), 0);
-    world.until("both are done with", |world| {
-        world.all().iter().all(|mm| mm["closed"] == true).then_some(())
-    });
+    world
+        .until("both are done with", |world| world.all().iter().all(|mm| mm["closed"] == true).then_some(()));
     for mm in world.all() {
         assert_eq!((&mm["closed"], &mm["transactions"]), (&true.into(), &serde_json::json!([])));
         assert_eq!(mm["size"], serde_json::Value::Null, "its content is not kept");

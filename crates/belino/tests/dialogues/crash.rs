@@ -160,7 +160,7 @@ fn x_06_killed_at_random_points_under_load() {
     // Every MM lies in its mailbox exactly once, unchanged.
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     for user in [U1, U2] {
-        for mm in world.mailbox(user) {
+        for mm in world.json(&["mailbox", "--recipient", user, "--max", "1000000"]) {
             let id = mm["message_id"].as_str().unwrap().to_owned();
             let i: usize = id.trim_start_matches("mm-").split('@').next().unwrap().parse().unwrap();
             let text = mm["parts"][0]["text"].as_str();

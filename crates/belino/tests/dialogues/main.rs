@@ -9,6 +9,7 @@ mod world;
 mod addressing;
 mod crash;
 mod groups;
+mod interop;
 mod limits;
 mod receiving;
 mod repeats;

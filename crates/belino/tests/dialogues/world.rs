@@ -58,6 +58,8 @@ pub struct Setup {
     pub c: String,
     /// Anything else, at the end.
     pub more: String,
+    /// Another configuration altogether; `{listen}` and `{c}` stand for the relay's address and peer C's.
+    pub whole: Option<String>,
     /// Environment of the process.
     pub env: Vec<(&'static str, String)>,
     /// Goes by the system clock.
@@ -77,6 +79,7 @@ impl Default for Setup {
             b_hosts: Vec::new(),
             c: empty(),
             more: empty(),
+            whole: None,
             env: Vec::new(),
             real_time: false,
             shell: None,
@@ -129,6 +132,12 @@ impl World {
              prefixes = [\"+1202555012\"]\n{c}\n{more}\n",
             self.address.port()
         );
+        let text = match &self.setup.whole {
+            Some(whole) => {
+                whole.replace("{listen}", &self.address.to_string()).replace("{c}", &c_at.to_string())
+            }
+            None => text,
+        };
         std::fs::write(self.folder.path().join("belino.toml"), text).unwrap();
     }
 

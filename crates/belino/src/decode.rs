@@ -31,17 +31,28 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// What its recipient may see. Not what the codec found, which quotes fields that are none of the recipient's
-    /// business (`Bcc`); and nothing of a sender who hides (TS 23.140 8.4.1, Sender visibility).
+    /// What its recipient may see: nothing of undisclosed recipients, also not in the notes of the codec, which quote
+    /// what they found; and nothing of a sender who hides (TS 23.140 8.4.1, Sender visibility).
     pub fn for_recipient(mut self) -> Self {
+        let hidden = self.hidden;
+        let secret = |field: &str| {
+            let field = field.to_ascii_lowercase();
+            let of_sender = ["from", "sender", "x-mms-originator-system"].contains(&field.as_str())
+                || field.starts_with("x-mms-previously-sent");
+            field == "bcc" || hidden && of_sender
+        };
         let Some(json) = self.json.as_object_mut() else { return self };
-        json.retain(|key, _| !matches!(key.as_str(), "tolerances" | "violations"));
-        if self.hidden {
+        if hidden {
             json.insert("originator".into(), Value::Null);
-            if let Some(fields) = json.get_mut("fields").and_then(Value::as_object_mut) {
-                fields.retain(|name, _| {
-                    let name = name.to_ascii_lowercase();
-                    !name.starts_with("x-mms-previously-sent") && name != "x-mms-originator-system"
+        }
+        if let Some(fields) = json.get_mut("fields").and_then(Value::as_object_mut) {
+            fields.retain(|name, _| !secret(name));
+        }
+        for notes in ["tolerances", "violations"] {
+            if let Some(notes) = json.get_mut(notes).and_then(Value::as_array_mut) {
+                // A note begins with the name of its field.
+                notes.retain(|note| {
+                    !secret(note.as_str().and_then(|n| n.split(' ').next()).unwrap_or_default())
                 });
             }
         }

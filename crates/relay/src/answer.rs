@@ -229,19 +229,8 @@ pub(crate) fn unfit_report(
 ) -> Decision {
     let Some(peer) = house.peer(&arrival.peer).filter(|_| report.ack) else { return ignored(now, arrival) };
     let (reason, detail) = arrival.trouble.clone().unwrap_or((Reason::UnknownMessage, String::new()));
-    let ledger = Ledger {
-        id,
-        origin: Origin::Received { peer: peer.name.clone(), mail_from: arrival.mail_from.clone() },
-        accepted: now,
-        expires: now.plus(house.retry.give_up),
-        request: None,
-        body: None,
-        recipients: Vec::new(),
-        transactions: Vec::new(),
-        responses: Vec::new(),
-        history: Vec::new(),
-        history_cut: 0,
-    };
+    let origin = Origin::Received { peer: peer.name.clone(), mail_from: arrival.mail_from.clone() };
+    let ledger = Ledger::new(id, origin, now, now.plus(house.retry.give_up));
     let mut turn = Turn::new(house, now, ledger, 0, false);
     let about = report.message_id.map_or("no Message-ID", |m| m.as_str());
     turn.tell(

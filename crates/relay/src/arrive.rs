@@ -103,19 +103,8 @@ pub(crate) fn arrived(
 
     let expires = validity(house, request, now);
     let origin = Origin::Received { peer: peer.name.clone(), mail_from: arrival.mail_from.clone() };
-    let ledger = Ledger {
-        id,
-        origin,
-        accepted: now,
-        expires,
-        request: Some(request.clone()),
-        body: arrival.body,
-        recipients: Vec::new(),
-        transactions: Vec::new(),
-        responses: Vec::new(),
-        history: Vec::new(),
-        history_cut: 0,
-    };
+    let begun = Ledger::new(id, origin, now, expires);
+    let ledger = Ledger { request: Some(request.clone()), body: arrival.body, ..begun };
     let mut turn = Turn::new(house, now, ledger, 0, false);
     turn.tell(What::Received, Some(&peer.name), &[], opening_words(arrival, request));
 
@@ -136,17 +125,7 @@ pub(crate) fn arrived(
         }
         let kind = recipient_kind(request, &party.address, peer);
         let place = turn.ledger.recipients.len() as u16;
-        turn.ledger.recipients.push(Recipient {
-            party,
-            kind,
-            state: verdict.state,
-            reason: None,
-            status: None,
-            text: None,
-            since: now,
-            mm_status: None,
-            read_status: None,
-        });
+        turn.ledger.recipients.push(Recipient::new(party, kind, verdict.state, now));
         turn.enter(place, verdict.state, verdict.reason, Some(verdict.status), verdict.text.clone());
         verdicts.push(verdict);
     }

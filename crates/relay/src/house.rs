@@ -106,6 +106,20 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// A peer with one domain, its usual system address, and everything else as it is by default: it serves nobody.
+    pub fn new(name: &str, domain: Domain) -> Self {
+        Self {
+            name: PeerName::new(name),
+            system_address: system_user(&domain),
+            domains: vec![domain],
+            prefixes: Vec::new(),
+            deny: Vec::new(),
+            number_plan: NumberPlan::default(),
+            transit: BTreeSet::new(),
+            profile: Profile::default(),
+        }
+    }
+
     /// Whether a domain belongs to this peer.
     pub fn owns(&self, domain: &Domain) -> bool {
         self.domains.contains(domain)
@@ -117,6 +131,14 @@ impl Peer {
 pub enum Dock {
     /// Kept here until fetched.
     Mailbox,
+}
+
+impl Local {
+    /// Everybody in these prefixes (digits without `+`), by mailbox.
+    pub fn mailboxes(prefixes: Vec<String>) -> Self {
+        let barred = BTreeSet::new();
+        Self { prefixes, subscribers: None, barred, dock: Dock::Mailbox, available: true }
+    }
 }
 
 /// Some of the users that we serve.
@@ -228,7 +250,26 @@ pub struct House {
     pub limits: Limits,
 }
 
+/// `system-user@domain`, what a Relay/Server's own mailbox is called by convention.
+pub fn system_user(domain: &Domain) -> MailPath {
+    // A fixed local part is always a path.
+    MailPath::new("system-user", Some(domain.clone())).expect("a path")
+}
+
 impl House {
+    /// A house with one domain and everything else as it is by default: it serves nobody and knows nobody.
+    pub fn new(domain: Domain) -> Self {
+        Self {
+            system_address: system_user(&domain),
+            domains: vec![domain],
+            number_plan: NumberPlan::default(),
+            locals: Vec::new(),
+            peers: Vec::new(),
+            retry: Retry::default(),
+            limits: Limits::default(),
+        }
+    }
+
     /// The domain for what we write.
     pub fn domain(&self) -> &Domain {
         &self.domains[0]

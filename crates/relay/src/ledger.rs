@@ -361,7 +361,32 @@ impl Pack for Origin {
 /// The first octet of every stored ledger: which shape follows.
 const FORMAT: u8 = 1;
 
+impl Recipient {
+    /// A recipient about whom nothing is known yet.
+    pub fn new(party: Party, kind: RecipientKind, state: RecipientState, since: Timestamp) -> Self {
+        let (reason, status, text) = (None, None, None);
+        Self { party, kind, state, reason, status, text, since, mm_status: None, read_status: None }
+    }
+}
+
 impl Ledger {
+    /// A ledger at its beginning.
+    pub fn new(id: MmId, origin: Origin, accepted: Timestamp, expires: Timestamp) -> Self {
+        Self {
+            id,
+            origin,
+            accepted,
+            expires,
+            request: None,
+            body: None,
+            recipients: Vec::new(),
+            transactions: Vec::new(),
+            responses: Vec::new(),
+            history: Vec::new(),
+            history_cut: 0,
+        }
+    }
+
     /// The octets to store.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);

@@ -67,32 +67,13 @@ pub(crate) fn submitted(
     }
 
     let request = control_information(house, now, id, submission, &from, &recipients);
-    let ledger = Ledger {
-        id,
-        origin: Origin::Submitted { by: submission.by.clone() },
-        accepted: now,
-        expires: validity(house, &request, now),
-        request: Some(request),
-        body: submission.body,
-        recipients: recipients
-            .iter()
-            .map(|(party, kind)| Recipient {
-                party: party.unnamed(),
-                kind: *kind,
-                state: RecipientState::Queued,
-                reason: None,
-                status: None,
-                text: None,
-                since: now,
-                mm_status: None,
-                read_status: None,
-            })
-            .collect(),
-        transactions: Vec::new(),
-        responses: Vec::new(),
-        history: Vec::new(),
-        history_cut: 0,
+    let origin = Origin::Submitted { by: submission.by.clone() };
+    let mut ledger = Ledger::new(id, origin, now, validity(house, &request, now));
+    let known = |(party, kind): &(Party, RecipientKind)| {
+        Recipient::new(party.unnamed(), *kind, RecipientState::Queued, now)
     };
+    ledger.recipients = recipients.iter().map(known).collect();
+    (ledger.request, ledger.body) = (Some(request), submission.body);
     let mut turn = Turn::new(house, now, ledger, 0, false);
     let expires = turn.ledger.expires;
     if let Some(request) = &mut turn.ledger.request {

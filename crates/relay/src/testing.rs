@@ -1,84 +1,29 @@
 //! A small world for the tests of this crate: relay A with users +1 202 555 0100 to 0109, peers B and C.
 
-use crate::house::{Dock, House, Limits, Local, Peer, PeerName, Profile, Retry};
+use crate::house::{House, Local, Peer, PeerName};
 use crate::ledger::{
     Body, Ledger, Moment, Origin, Recipient, RecipientKind, RecipientState, Response, Transaction,
     TransactionState, What,
 };
 use crate::verdict::Reason;
 use mms::{
-    ForwardReq, MessageType, MmId, NumberPlan, Party, RequestStatus, Timestamp, TransactionId, Version,
-    Visibility,
+    ForwardReq, MessageType, MmId, Party, RequestStatus, Timestamp, TransactionId, Version, Visibility,
 };
-use std::collections::BTreeSet;
 
 pub fn party(text: &str) -> Party {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
 pub fn peer(name: &str, prefix: &str) -> Peer {
-    Peer {
-        name: PeerName::new(name),
-        domains: vec![format!("mms.{name}.example").parse().unwrap()],
-        system_address: format!("system-user@mms.{name}.example").parse().unwrap(),
-        prefixes: vec![prefix.into()],
-        deny: Vec::new(),
-        number_plan: NumberPlan::default(),
-        transit: BTreeSet::new(),
-        profile: Profile::default(),
-    }
+    let domain = format!("mms.{name}.example").parse().unwrap();
+    Peer { prefixes: vec![prefix.into()], ..Peer::new(name, domain) }
 }
 
 pub fn house() -> House {
     House {
-        domains: vec!["mms.a.example".parse().unwrap()],
-        system_address: "system-user@mms.a.example".parse().unwrap(),
-        number_plan: NumberPlan::default(),
-        locals: vec![Local {
-            prefixes: vec!["1202555010".into()],
-            subscribers: None,
-            barred: BTreeSet::new(),
-            dock: Dock::Mailbox,
-            available: true,
-        }],
+        locals: vec![Local::mailboxes(vec!["1202555010".into()])],
         peers: vec![peer("b", "1202555011"), peer("c", "1202555012")],
-        retry: Retry::default(),
-        limits: Limits::default(),
-    }
-}
-
-pub fn empty_request() -> ForwardReq {
-    ForwardReq {
-        version: None,
-        transaction_id: None,
-        message_id: None,
-        to: Vec::new(),
-        cc: Vec::new(),
-        from: None,
-        content_type: None,
-        content_transfer_encoding: None,
-        message_class: None,
-        date: None,
-        expiry: None,
-        delivery_report: None,
-        originator_rs_delivery_report: None,
-        priority: None,
-        sender_visibility: None,
-        read_reply: None,
-        subject: None,
-        ack_request: None,
-        forward_counter: None,
-        previously_sent: Vec::new(),
-        applic_id: None,
-        reply_applic_id: None,
-        aux_applic_info: None,
-        content_class: None,
-        drm_content: None,
-        adaptation_allowed: None,
-        originator_system: None,
-        sender: None,
-        internet_message_id: None,
-        interconnect: Vec::new(),
+        ..House::new("mms.a.example".parse().unwrap())
     }
 }
 
@@ -106,7 +51,7 @@ pub fn a_ledger() -> Ledger {
             from: Some(party("Bob <+12025550110/TYPE=PLMN@mms.b.example>")),
             to: vec![party("bob@mms.c.example"), party("4455"), party("INFO"), party("192.0.2.1/TYPE=IPv4")],
             sender_visibility: Some(Visibility::Hide),
-            ..empty_request()
+            ..ForwardReq::default()
         }),
         body: Some(Body { len: 30_000, offset: 600, digest: 0xdead_beef, eight_bit: true }),
         recipients: vec![

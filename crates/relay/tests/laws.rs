@@ -200,7 +200,8 @@ impl Play {
             while !self.relay.no_errand() {
                 let before = self.seen.len();
                 self.carry(0);
-                for (id, peer, _) in self.seen[before..].to_vec() {
+                let fresh: Vec<_> = self.seen[before..].to_vec();
+                for (id, peer, _) in fresh {
                     self.relay.arrives(&peer, res_for(id, RequestStatus::Ok, &[]));
                 }
             }

@@ -1,17 +1,15 @@
 //! Drives one shard over the store in memory, with a clock that the test turns.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use mms::{
-    AbstractMessage, ForwardReq, ForwardRes, MmId, NumberPlan, Party, RequestStatus, Timestamp, TransactionId,
-};
-use relay::house::{Dock, Limits, Local, Profile, Retry};
+use mms::{AbstractMessage, ForwardReq, ForwardRes, MmId, Party, RequestStatus, Timestamp, TransactionId};
+use relay::house::Local;
 use relay::memory::Memory;
 use relay::store::Store;
 use relay::{
     Answer, Arrival, Arrived, Body, Carried, Errand, Event, House, Input, Ledger, Output, Peer, PeerName,
     RecipientState, Shard, Submission, Told,
 };
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,66 +37,19 @@ pub fn taken() -> Carried {
 }
 
 pub fn house() -> House {
-    let peer = |name: &str, prefix: &str| Peer {
-        name: PeerName::new(name),
-        domains: vec![format!("mms.{name}.example").parse().unwrap()],
-        system_address: format!("system-user@mms.{name}.example").parse().unwrap(),
-        prefixes: vec![prefix.into()],
-        deny: Vec::new(),
-        number_plan: NumberPlan::default(),
-        transit: BTreeSet::new(),
-        profile: Profile::default(),
+    let peer = |name: &str, prefix: &str| {
+        let domain = format!("mms.{name}.example").parse().unwrap();
+        Peer { prefixes: vec![prefix.into()], ..Peer::new(name, domain) }
     };
     House {
-        domains: vec!["mms.a.example".parse().unwrap()],
-        system_address: "system-user@mms.a.example".parse().unwrap(),
-        number_plan: NumberPlan::default(),
-        locals: vec![Local {
-            prefixes: vec!["1202555010".into()],
-            subscribers: None,
-            barred: BTreeSet::new(),
-            dock: Dock::Mailbox,
-            available: true,
-        }],
+        locals: vec![Local::mailboxes(vec!["1202555010".into()])],
         peers: vec![peer("b", "1202555011"), peer("c", "1202555012")],
-        retry: Retry::default(),
-        limits: Limits::default(),
+        ..House::new("mms.a.example".parse().unwrap())
     }
 }
 
 pub fn request() -> ForwardReq {
-    ForwardReq {
-        version: None,
-        transaction_id: None,
-        message_id: None,
-        to: Vec::new(),
-        cc: Vec::new(),
-        from: None,
-        content_type: mms::HeaderText::new("text/plain").ok(),
-        content_transfer_encoding: None,
-        message_class: None,
-        date: None,
-        expiry: None,
-        delivery_report: None,
-        originator_rs_delivery_report: None,
-        priority: None,
-        sender_visibility: None,
-        read_reply: None,
-        subject: None,
-        ack_request: None,
-        forward_counter: None,
-        previously_sent: Vec::new(),
-        applic_id: None,
-        reply_applic_id: None,
-        aux_applic_info: None,
-        content_class: None,
-        drm_content: None,
-        adaptation_allowed: None,
-        originator_system: None,
-        sender: None,
-        internet_message_id: None,
-        interconnect: Vec::new(),
-    }
+    ForwardReq { content_type: mms::HeaderText::new("text/plain").ok(), ..ForwardReq::default() }
 }
 
 pub fn submission(from: Party, to: &[Party]) -> Submission {

@@ -144,6 +144,21 @@ fn o_29_expired_in_the_queue() {
     assert!(a.no_errand(), "neither sent nor probed any more");
 }
 
+/// More than are woken at once, and all of them due: what expired while the relay was down does not leave at its start.
+#[test]
+fn o_29_expired_while_the_relay_was_down() {
+    let mut house = driver::house();
+    house.limits.in_flight_max = 10_000;
+    let mut a = Driver::with(house);
+    let mut mm = submission(u1(), &[b1()]);
+    mm.request.expiry = Some(mms::Expiry::After(Duration::from_secs(3600)));
+    let ids: Vec<_> = (0..1200).map(|_| a.submit(mm.clone()).id).collect();
+    a.now = a.now.plus(Duration::from_secs(3600));
+    let a = a.restart();
+    assert!(a.no_errand());
+    assert!(ids.iter().all(|id| a.states(*id) == [RecipientState::Expired]));
+}
+
 #[test]
 fn a_restart_forgets_nothing() {
     let mut a = Driver::new();

@@ -43,6 +43,19 @@ pub enum Request {
         recipient: Option<String>,
         /// Only look, do not mark.
         peek: bool,
+        /// Whether a report of it may be sent.
+        report: bool,
+    },
+    /// What a recipient does with an MM in the mailbox.
+    Handle {
+        /// Our id or its `X-Mms-Message-ID`.
+        id: String,
+        /// For this recipient; without one, for all local ones.
+        recipient: Option<String>,
+        /// reject, defer, read, delete.
+        how: String,
+        /// Whether a report of it may be sent.
+        report: bool,
     },
     /// Where a recipient's MM would go, and why.
     Route {

@@ -299,7 +299,7 @@ async fn ask(data: &Path, request: Request, body: Vec<u8>) -> anyhow::Result<(Va
 async fn fetch(b: &Side, out: &Path) -> anyhow::Result<(Value, PathBuf)> {
     let (rows, _) = ask(&b.data, Request::Mailbox { recipient: None, max: 1 }, Vec::new()).await?;
     let id = rows[0]["id"].as_str().context("nothing lies in relay B's mailbox")?.to_owned();
-    let request = Request::Retrieve { id, recipient: None, peek: false };
+    let request = Request::Retrieve { id, recipient: None, peek: false, report: true };
     let (_, octets) = ask(&b.data, request, Vec::new()).await?;
     let mail = decode::mail(&octets);
     std::fs::create_dir_all(out)?;

@@ -105,6 +105,7 @@ pub fn ledger(ledger: &Ledger) -> Value {
             })
         })
         .collect();
+    let reports: Vec<Value> = ledger.reports.iter().map(|r| report(ledger, r)).collect();
     json!({
         "id": ledger.id.to_string(),
         "origin": origin,
@@ -118,8 +119,31 @@ pub fn ledger(ledger: &Ledger) -> Value {
         "recipients": recipients,
         "transactions": transactions,
         "responses": responses,
+        "reports": reports,
         "history": ledger.history.iter().map(|m| moment(ledger, m)).collect::<Vec<_>>(),
         "history_cut": ledger.history_cut,
+    })
+}
+
+fn report(ledger: &Ledger, report: &relay::Report) -> Value {
+    let recipient = ledger.recipients.get(usize::from(report.place)).map(|r| r.party.address.value());
+    let status = match &report.fate {
+        relay::Fate::Delivery { status, .. } => status.as_str(),
+        relay::Fate::Reading(status) => status.as_str(),
+    };
+    let state = match report.state {
+        TransactionState::Queued => "queued",
+        TransactionState::Awaiting(_) => "awaiting-response",
+        TransactionState::Settled => "settled",
+    };
+    json!({
+        "message_type": report.fate.message_type().as_str(),
+        "transaction_id": report.id.as_str(),
+        "peer": report.peer.as_str(),
+        "recipient": recipient,
+        "status": status,
+        "at": report.at.to_string(),
+        "state": state,
     })
 }
 
@@ -202,6 +226,15 @@ pub fn ledger_lines(mm: &Value) -> String {
         let owed = if r["owed"] == json!(true) { "still to be sent" } else { "sent" };
         let (kind, status) = (text(&r["message_type"]), text(&r["status"]));
         let _ = writeln!(out, "  response    {kind} {status} to {}: {owed}", text(&r["to"]));
+    }
+    for r in mm["reports"].as_array().into_iter().flatten() {
+        let (kind, status) = (text(&r["message_type"]), text(&r["status"]));
+        let _ = writeln!(
+            out,
+            "  report      {kind} {status} about {}: {}",
+            text(&r["recipient"]),
+            text(&r["state"])
+        );
     }
     let _ = writeln!(out, "  history");
     for m in mm["history"].as_array().into_iter().flatten() {

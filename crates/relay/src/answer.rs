@@ -7,7 +7,7 @@ use crate::arrive::mailbox_of;
 use crate::carry::fail;
 use crate::event::{Answer, Arrival, Arrived};
 use crate::house::Peer;
-use crate::ledger::{Ledger, Moment, Origin, RecipientState, Response, TransactionState, What};
+use crate::ledger::{Ledger, Moment, Origin, REPORT, RecipientState, Response, TransactionState, What};
 use crate::turn::{Decision, Entropy, Turn};
 use crate::verdict::{Reason, Reply};
 use mms::{
@@ -108,6 +108,36 @@ fn concerned(turn: &Turn<'_>, all: &[u16], named: &[Party], arrival: &Arrival) -
     };
     let everybody = named.is_empty() || all.len() == 1;
     all.iter().copied().filter(|i| waits(i) && (everybody || is_named(i))).collect()
+}
+
+/// Decide about the response to a report of ours.
+pub(crate) fn report_answered(mut turn: Turn<'_>, arrival: &Arrival, message: &AbstractMessage) -> Decision {
+    let (key, request, status) = match message {
+        AbstractMessage::DeliveryReportRes(m) => {
+            (m.transaction_id.as_ref(), MessageType::DeliveryReportReq, m.request_status)
+        }
+        AbstractMessage::ReadReplyReportRes(m) => {
+            (m.transaction_id.as_ref(), MessageType::ReadReplyReportReq, m.request_status)
+        }
+        _ => return ignored(turn.now, arrival),
+    };
+    let key = key.map(TransactionId::key);
+    let found =
+        turn.ledger.reports.iter().position(|r| {
+            Some(r.id.key()) == key && r.peer == arrival.peer && r.fate.message_type() == request
+        });
+    match found {
+        Some(i) if turn.ledger.reports[i].state != TransactionState::Settled => {
+            // Whatever it says, a report is not argued about: it was heard.
+            turn.ledger.reports[i].state = TransactionState::Settled;
+            turn.ack(i as u16 | REPORT);
+            let (peer, place) = (arrival.peer.clone(), turn.ledger.reports[i].place);
+            turn.tell(What::Response, Some(&peer), &[place], format!("{} {status}", message.message_type()));
+            turn.finish(|_| taken())
+        }
+        Some(_) => Decision::only(taken()),
+        None => ignored(turn.now, arrival),
+    }
 }
 
 /// A report request, of either kind.

@@ -7,12 +7,13 @@ use crate::event::{Answer, Arrival, Arrived};
 use crate::house::{House, Peer, ResponseStyle};
 use crate::ledger::{Ledger, Origin, Recipient, RecipientKind, RecipientState, Response, What};
 use crate::pack::{Pack, pack_struct};
+use crate::report::Happening;
 use crate::route::Route;
 use crate::store::{Need, Op, TagKind};
-use crate::turn::{Decision, Turn};
+use crate::turn::{Decision, Entropy, Turn};
 use crate::verdict::{Reason, Reply};
 use mms::{
-    AbstractMessage, Address, Expiry, ForwardReq, HeaderText, MailPath, MessageType, MmId, Party,
+    AbstractMessage, Address, Expiry, ForwardReq, HeaderText, MailPath, MessageType, MmId, MmStatus, Party,
     RequestStatus, Timestamp,
 };
 use std::time::Duration;
@@ -83,6 +84,7 @@ pub(crate) fn arrived(
     id: MmId,
     arrival: &Arrival,
     remembered: &[(Vec<u8>, Vec<u8>)],
+    entropy: Entropy<'_>,
 ) -> Decision {
     let refuse = |reason: Reason| Decision::only(Some(Answer::Mail(reason.reply())));
     let Some(peer) = house.peer(&arrival.peer) else { return refuse(Reason::SenderDenied) };
@@ -135,6 +137,7 @@ pub(crate) fn arrived(
     if ack {
         owe_responses(&mut turn, peer, arrival, request, &verdicts);
     }
+    report_early(&mut turn, peer, &verdicts, entropy);
     let only_repeats = verdicts.iter().all(|v| v.state == RecipientState::Duplicate);
     let reply = Reply::new(250, (2, 0, 0), format!("{id} taken"));
     if only_repeats && !ack {
@@ -293,6 +296,22 @@ fn keep_and_tell(turn: &mut Turn<'_>, arrival: &Arrival, verdicts: &[Verdict]) {
     for i in places(RecipientState::Refused) {
         let text = verdicts[usize::from(i)].text.as_ref().map_or(String::new(), |t| t.to_string());
         turn.tell(What::Refused, None, &[i], text);
+    }
+}
+
+/// Reports that are due at once: what had expired before it came, and recipients whose refusal the one collective
+/// response does not tell (mm4 5.4).
+fn report_early(turn: &mut Turn<'_>, peer: &Peer, verdicts: &[Verdict], entropy: Entropy<'_>) {
+    let accepted = verdicts.iter().any(|v| v.status == RequestStatus::Ok);
+    let untold = accepted && peer.profile.response_style == ResponseStyle::Collective;
+    for (i, verdict) in verdicts.iter().enumerate() {
+        let place = i as u16;
+        let state = turn.ledger.recipients[i].state;
+        if state == RecipientState::Expired {
+            turn.report_delivery(place, Happening::ours(MmStatus::Expired), None, entropy);
+        } else if let (RecipientState::Refused, Some(reason), true) = (state, verdict.reason, untold) {
+            turn.report_delivery(place, Happening::ours(reason.mm_status()), verdict.text.clone(), entropy);
+        }
     }
 }
 

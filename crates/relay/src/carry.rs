@@ -2,7 +2,7 @@
 
 use crate::event::{Carried, Told};
 use crate::house::PeerName;
-use crate::ledger::{RESPONSE, RecipientState, Transaction, TransactionState, What};
+use crate::ledger::{Part, RESPONSE, RecipientState, Transaction, TransactionState, What};
 use crate::store::Entry;
 use crate::turn::{Decision, Entropy, Turn};
 use crate::verdict::Reason;
@@ -18,13 +18,20 @@ pub(crate) fn carried(
 ) -> Decision {
     turn.hold(entry);
     let part = entry.id.part;
-    if part & RESPONSE != 0 {
-        response_carried(&mut turn, part, entry.attempt, how);
-    } else if let Some(transaction) = turn.ledger.transactions.get(usize::from(part)).cloned() {
-        match transaction.state {
-            TransactionState::Queued => forward_carried(&mut turn, entry, &transaction, places, how, entropy),
-            // Its response overtook the reply of the peer's SMTP; all is said.
-            TransactionState::Awaiting(_) | TransactionState::Settled => turn.ack(part),
+    match Part::of(part) {
+        Part::Response(_) => response_carried(&mut turn, part, entry.attempt, how),
+        Part::Report(_) => turn.report_carried(part, entry.attempt, how),
+        Part::Transaction(i) => {
+            let Some(transaction) = turn.ledger.transactions.get(i).cloned() else {
+                return turn.finish(|_| None);
+            };
+            match transaction.state {
+                TransactionState::Queued => {
+                    forward_carried(&mut turn, entry, &transaction, places, how, entropy);
+                }
+                // Its response overtook the reply of the peer's SMTP; all is said.
+                TransactionState::Awaiting(_) | TransactionState::Settled => turn.ack(part),
+            }
         }
     }
     turn.finish(|_| None)

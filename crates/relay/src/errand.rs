@@ -3,7 +3,7 @@
 //! Owns: the mail that an entry of a queue stands for. Never knows: hosts, connections, octets.
 
 use crate::house::{House, Peer, PeerName};
-use crate::ledger::{Ledger, RESPONSE, RecipientState, Response, Transaction, TransactionState};
+use crate::ledger::{Ledger, Part, RecipientState, Response, Transaction, TransactionState};
 use crate::store::{ContentRef, Entry};
 use mms::{
     AbstractMessage, Address, DeliveryReportRes, ForwardReq, ForwardRes, HeaderText, MailPath, MessageType,
@@ -52,17 +52,22 @@ impl Ledger {
         content: Option<&ContentRef>,
         now: Timestamp,
     ) -> Due {
-        let built = match entry.id.part & RESPONSE {
-            0 => self
-                .transactions
-                .get(usize::from(entry.id.part))
-                .and_then(|t| self.forward(house, t, entry, content)),
-            _ => self
-                .responses
-                .get(usize::from(entry.id.part & !RESPONSE))
-                .and_then(|r| self.response(house, r, entry, now)),
+        let (built, last) = match Part::of(entry.id.part) {
+            Part::Transaction(i) => {
+                let transaction = self.transactions.get(i);
+                (transaction.and_then(|t| self.forward(house, t, entry, content)), self.deliver_by(house))
+            }
+            Part::Response(i) => {
+                let response = self.responses.get(i);
+                (response.and_then(|r| self.response(house, r, entry, now)), self.answer_by(house))
+            }
+            Part::Report(i) => {
+                let report = self.reports.get(i);
+                let mail = self.internet_message_id(house, entry);
+                let built = report.and_then(|r| self.report_errand(house, r, entry, mail));
+                (built, report.map_or(now, |r| r.bring_by(house)))
+            }
         };
-        let last = if entry.id.part & RESPONSE == 0 { self.deliver_by(house) } else { self.answer_by(house) };
         match built {
             Some(_) if last <= now => Due::TooLate,
             Some(errand) => Due::Carry(Box::new(errand)),
@@ -83,7 +88,11 @@ impl Ledger {
     /// STD 11 `Message-ID`: new for every attempt, since every attempt is a new mail.
     fn internet_message_id(&self, house: &House, entry: &Entry) -> HeaderText {
         let (part, attempt) = (entry.id.part, entry.attempt);
-        let resends = self.transactions.get(usize::from(part)).map_or(0, |t| t.resends);
+        let resends = match Part::of(part) {
+            Part::Transaction(i) => self.transactions.get(i).map_or(0, |t| t.resends),
+            Part::Report(i) => self.reports.get(i).map_or(0, |r| r.resends),
+            Part::Response(_) => 0,
+        };
         HeaderText::cleaned(&format!("{}.{part}.{resends}.{attempt}@{}", self.id, house.domain()))
     }
 

@@ -96,6 +96,21 @@ pub enum Told {
     Unknown(String),
 }
 
+/// What a recipient may do with an MM in the mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handling {
+    /// Fetch it.
+    Retrieve,
+    /// Not want it.
+    Reject,
+    /// Leave it for later.
+    Defer,
+    /// Read it; fetches it, if that was not done before.
+    Read,
+    /// Delete it, read or not.
+    Delete,
+}
+
 /// What may happen.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one lives for the length of a turn")]
@@ -113,10 +128,14 @@ pub enum Event {
         /// How it ended.
         how: Carried,
     },
-    /// A local recipient fetched the MM.
-    Retrieved {
+    /// A local recipient did something with the MM.
+    Handled {
         /// Which recipient; `None` = every local one.
         recipient: Option<Party>,
+        /// What.
+        how: Handling,
+        /// Whether the recipient allows a report of it.
+        report_allowed: bool,
     },
     /// An operator wants it tried at once.
     RetryNow {

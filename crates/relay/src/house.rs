@@ -53,6 +53,8 @@ pub struct Profile {
     pub response_style: ResponseStyle,
     /// Whether the peer sends responses at all. If not, none is asked for and none is awaited.
     pub expects_response: bool,
+    /// Whether a response is asked for on our reports. Rare between live peers.
+    pub acknowledged_reports: bool,
     /// Put an anonymous mailbox of ours into `From` when the sender is hidden.
     pub anonymise_hidden: bool,
     /// At most this many octets in one MM to this peer; `None` = whatever its `SIZE` says.
@@ -69,6 +71,7 @@ impl Default for Profile {
             recipients_max: 100,
             response_style: ResponseStyle::Individual,
             expects_response: true,
+            acknowledged_reports: false,
             anonymise_hidden: false,
             size_max: None,
         }

@@ -8,6 +8,7 @@
 
 use crate::house::PeerName;
 use crate::pack::{Damaged, Pack, damaged, pack_struct, pack_words};
+use crate::report::Report;
 use crate::store::{Entry, EntryId, QueueId};
 use crate::verdict::Reason;
 use mms::{
@@ -37,6 +38,8 @@ pub struct Ledger {
     pub transactions: Vec<Transaction>,
     /// Responses that we owe.
     pub responses: Vec<Response>,
+    /// Reports of ours to the originator's Relay/Server.
+    pub reports: Vec<Report>,
     /// What happened, oldest first.
     pub history: Vec<Moment>,
     /// Moments left out of the middle of a long history.
@@ -126,6 +129,10 @@ pub enum RecipientState {
     Stored,
     /// Fetched from the mailbox.
     Retrieved,
+    /// The recipient did not want it.
+    Rejected,
+    /// The recipient deleted it.
+    Deleted,
     /// Validity ended first.
     Expired,
     /// We refused it when it arrived.
@@ -144,6 +151,8 @@ impl RecipientState {
         Self::Accepted,
         Self::Stored,
         Self::Retrieved,
+        Self::Rejected,
+        Self::Deleted,
         Self::Expired,
         Self::Refused,
         Self::Failed,
@@ -159,6 +168,8 @@ impl RecipientState {
             Self::Accepted => "accepted",
             Self::Stored => "stored",
             Self::Retrieved => "retrieved",
+            Self::Rejected => "rejected",
+            Self::Deleted => "deleted",
             Self::Expired => "expired",
             Self::Refused => "refused",
             Self::Failed => "failed",
@@ -283,18 +294,22 @@ whats! {
     Deferred = "deferred", "put off; will be tried again";
     /// Given up for some recipients.
     Failed = "failed", "failed";
-    /// A response of ours was taken by the peer.
-    Answered = "answered", "response taken by the peer";
+    /// A response or report of ours was taken by the peer.
+    Answered = "answered", "taken by the peer";
     /// A response of ours could not be brought.
-    Unanswered = "unanswered", "response could not be brought to the peer";
+    Unanswered = "unanswered", "could not be brought to the peer";
     /// A response came.
-    Response = "response", "MM4_forward.RES received";
+    Response = "response", "response received";
     /// No response came in time.
-    NoResponse = "no-response", "no MM4_forward.RES in time; sending again";
+    NoResponse = "no-response", "no response in time; sending again";
     /// No response came at all.
     Unconfirmed = "unconfirmed", "no MM4_forward.RES came; delivery is unconfirmed";
     /// Fetched from the mailbox.
     Retrieved = "retrieved", "retrieved from the mailbox";
+    /// Rejected, deferred, read or deleted by its recipient.
+    Handled = "handled", "handled by the recipient";
+    /// A report of ours is due.
+    Reported = "reported", "report queued for the peer";
     /// Validity ended.
     Expired = "expired", "expired";
     /// A report came.
@@ -382,6 +397,7 @@ impl Ledger {
             recipients: Vec::new(),
             transactions: Vec::new(),
             responses: Vec::new(),
+            reports: Vec::new(),
             history: Vec::new(),
             history_cut: 0,
         }
@@ -400,6 +416,7 @@ impl Ledger {
         recipients.pack(&mut out);
         transactions.pack(&mut out);
         self.responses.pack(&mut out);
+        self.reports.pack(&mut out);
         self.history.pack(&mut out);
         self.history_cut.pack(&mut out);
         out
@@ -424,12 +441,14 @@ impl Ledger {
             recipients: Pack::unpack(input)?,
             transactions: Pack::unpack(input)?,
             responses: Pack::unpack(input)?,
+            reports: Pack::unpack(input)?,
             history: Pack::unpack(input)?,
             history_cut: Pack::unpack(input)?,
         };
         let places = ledger.recipients.len();
         let sound = |list: &[u16]| list.iter().all(|i| usize::from(*i) < places);
         let all = ledger.transactions.iter().all(|t| sound(&t.recipients))
+            && ledger.reports.iter().all(|r| sound(&[r.place]))
             && ledger.history.iter().all(|m| sound(&m.recipients));
         if input.is_empty() && all { Ok(ledger) } else { damaged(input, "the end of a ledger") }
     }
@@ -441,9 +460,10 @@ impl Ledger {
 
     /// The entry of an errand, while it has one.
     pub fn entry(&self, part: u16) -> Option<Entry> {
-        let (peer, entry) = match part & RESPONSE {
-            0 => self.transactions.get(usize::from(part)).map(|t| (&t.peer, t.entry))?,
-            _ => self.responses.get(usize::from(part & !RESPONSE)).map(|r| (&r.peer, r.entry))?,
+        let (peer, entry) = match Part::of(part) {
+            Part::Transaction(i) => self.transactions.get(i).map(|t| (&t.peer, t.entry))?,
+            Part::Response(i) => self.responses.get(i).map(|r| (&r.peer, r.entry))?,
+            Part::Report(i) => self.reports.get(i).map(|r| (&r.peer, r.entry))?,
         };
         let (due, attempt) = entry?;
         Some(Entry { id: self.entry_id(peer, part), due, attempt })
@@ -453,13 +473,15 @@ impl Ledger {
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         let transactions = 0..self.transactions.len() as u16;
         let responses = (0..self.responses.len() as u16).map(|i| i | RESPONSE);
-        transactions.chain(responses).filter_map(|part| self.entry(part))
+        let reports = (0..self.reports.len() as u16).map(|i| i | REPORT);
+        transactions.chain(responses).chain(reports).filter_map(|part| self.entry(part))
     }
 
     /// Whether nothing is owed or awaited any more, by anybody.
     pub fn is_closed(&self) -> bool {
         self.entries().next().is_none()
             && self.transactions.iter().all(|t| t.state == TransactionState::Settled)
+            && self.reports.iter().all(|r| r.state == TransactionState::Settled)
             && !self.recipients.iter().any(|r| match r.state {
                 RecipientState::Queued | RecipientState::Stored => true,
                 // It may be fetched again for as long as it is kept.
@@ -481,8 +503,28 @@ impl Ledger {
     }
 }
 
-/// Marks the part of an errand as the place of a response; without it, it is the place of a transaction.
+/// Marks the part of an errand as the place of a response.
 pub const RESPONSE: u16 = 0x8000;
+/// Marks the part of an errand as the place of a report. Without either mark it is the place of a transaction.
+pub const REPORT: u16 = 0x4000;
+
+/// What the part of an errand stands for, and its place in the ledger's list of those.
+pub(crate) enum Part {
+    Transaction(usize),
+    Response(usize),
+    Report(usize),
+}
+
+impl Part {
+    pub fn of(part: u16) -> Self {
+        let place = usize::from(part & !(RESPONSE | REPORT));
+        match (part & RESPONSE, part & REPORT) {
+            (0, 0) => Self::Transaction(place),
+            (0, _) => Self::Report(place),
+            _ => Self::Response(place),
+        }
+    }
+}
 
 /// History longer than this loses moments from its middle.
 pub const HISTORY_MAX: usize = 200;

@@ -20,6 +20,7 @@ mod ledger;
 pub mod memory;
 mod pack;
 mod queue;
+mod report;
 mod route;
 mod schedule;
 mod shard;
@@ -32,14 +33,15 @@ mod turn;
 mod verdict;
 
 pub use errand::Errand;
-pub use event::{Answer, Arrival, Arrived, Carried, Event, Submission, Told};
+pub use event::{Answer, Arrival, Arrived, Carried, Event, Handling, Submission, Told};
 pub use house::{House, Peer, PeerName};
 pub use ledger::{
-    Body, Ledger, Moment, Origin, RESPONSE, Recipient, RecipientKind, RecipientState, Response, Transaction,
-    TransactionState, What,
+    Body, Ledger, Moment, Origin, REPORT, RESPONSE, Recipient, RecipientKind, RecipientState, Response,
+    Transaction, TransactionState, What,
 };
 pub use pack::Damaged;
 pub use queue::Gate;
+pub use report::{Fate, Report};
 pub use route::{Explained, Route};
 pub use shard::{Input, Output, PeerState, Shard, Ticket, Token};
 pub use verdict::{Reason, Reply};

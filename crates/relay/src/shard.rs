@@ -7,7 +7,7 @@
 //! Decide, commit, then act: an answer, an errand or a moment is put out only after the batch that justifies it is
 //! durable. While a ledger's batch is under way its further events wait; those of other ledgers pass.
 
-use crate::answer::{ignored, report, reported, responded, unfit_report};
+use crate::answer::{ignored, report, report_answered, reported, responded, unfit_report};
 use crate::arrive::arrived;
 use crate::carry::carried;
 use crate::errand::{Due, Errand};
@@ -17,7 +17,7 @@ use crate::ledger::{Ledger, Moment};
 use crate::queue::{Gate, Queue};
 use crate::store::{Batch, ContentRef, Entry, Op, Outcome, QueueId, Store, StoreError};
 use crate::submit::submitted;
-use crate::tend::{dropped, retrieved, retry_now, woken};
+use crate::tend::{dropped, handled, retry_now, woken};
 use crate::turn::{Decision, Turn};
 use crate::verdict::Reason;
 use mms::{AbstractMessage, MmId, Timestamp};
@@ -381,6 +381,9 @@ impl Shard {
                 (Arrived::Message(AbstractMessage::ForwardRes(response)), Some(turn)) => {
                     responded(turn, arrival, response, entropy)
                 }
+                (Arrived::Message(message), Some(turn)) if message.message_type().is_response() => {
+                    report_answered(turn, arrival, message)
+                }
                 (Arrived::Message(message), turn) if report(message).is_some() => {
                     let Some(report) = report(message) else { return ignored(now, arrival) };
                     let fits = turn
@@ -396,13 +399,15 @@ impl Shard {
                 (Arrived::Message(message), _) if message.message_type().is_response() => {
                     ignored(now, arrival)
                 }
-                (_, _) => arrived(&house, now, mm, arrival, &pending.remembered),
+                (_, _) => arrived(&house, now, mm, arrival, &pending.remembered, entropy),
             },
             (Event::Carried { entry, places, how }, Some(turn)) => carried(turn, entry, places, how, entropy),
-            (Event::Retrieved { recipient }, Some(turn)) => retrieved(turn, recipient.as_ref()),
+            (Event::Handled { recipient, how, report_allowed }, Some(turn)) => {
+                handled(turn, recipient.as_ref(), *how, *report_allowed, entropy)
+            }
             (Event::RetryNow { in_flight }, Some(turn)) => retry_now(turn, in_flight),
-            (Event::Drop { why }, Some(turn)) => dropped(turn, why),
-            (Event::Woken, Some(turn)) => woken(turn),
+            (Event::Drop { why }, Some(turn)) => dropped(turn, why, entropy),
+            (Event::Woken, Some(turn)) => woken(turn, entropy),
             (_, None) => Decision::only(Some(Answer::Unknown(mm))),
             (Event::Submitted(_), Some(_)) => {
                 Decision::only(Some(Answer::Refused(Reason::Fault, "id in use".into())))

@@ -1,15 +1,16 @@
 //! What happens to an MM without a peer: time passes, its recipient fetches it, an operator steps in.
 
 use crate::carry::fail;
-use crate::event::Answer;
+use crate::event::{Answer, Handling};
 use crate::ledger::{Ledger, RESPONSE, RecipientState, TransactionState, What};
+use crate::report::Happening;
 use crate::store::TagKind;
-use crate::turn::{Decision, Turn};
+use crate::turn::{Decision, Entropy, Turn};
 use crate::verdict::Reason;
-use mms::{HeaderText, Party};
+use mms::{HeaderText, MmStatus, Party, ReadStatus};
 
 /// The time that the ledger asked for has come.
-pub(crate) fn woken(mut turn: Turn<'_>) -> Decision {
+pub(crate) fn woken(mut turn: Turn<'_>, entropy: Entropy<'_>) -> Decision {
     let now = turn.now;
     let history_ends = turn.ledger.last_moment().plus(turn.house.limits.history_kept);
     if turn.ledger.is_closed() && history_ends <= now {
@@ -17,8 +18,9 @@ pub(crate) fn woken(mut turn: Turn<'_>) -> Decision {
     }
     miss_responses(&mut turn);
     end_queueing(&mut turn);
-    end_validity(&mut turn);
+    end_validity(&mut turn, entropy);
     end_answering(&mut turn);
+    turn.tend_reports();
     turn.finish(|_| None)
 }
 
@@ -85,7 +87,7 @@ fn end_queueing(turn: &mut Turn<'_>) {
 }
 
 /// What lies in a mailbox at the end of its validity is not kept any more.
-fn end_validity(turn: &mut Turn<'_>) {
+fn end_validity(turn: &mut Turn<'_>, entropy: Entropy<'_>) {
     if turn.now < turn.ledger.expires {
         return;
     }
@@ -101,6 +103,9 @@ fn end_validity(turn: &mut Turn<'_>) {
             turn.enter(*place, RecipientState::Expired, Some(Reason::Expired), None, None);
         }
         turn.tell(What::Expired, None, &stored, "before it was retrieved");
+        for place in &stored {
+            turn.report_delivery(*place, Happening::ours(MmStatus::Expired), None, entropy);
+        }
     }
     if !turn.ledger.needs_content(turn.now) {
         turn.ledger.body = None;
@@ -129,8 +134,14 @@ fn now_as_it_is(ledger: &Ledger) -> Option<Answer> {
     Some(Answer::Ledger(ledger.clone().into()))
 }
 
-/// A local recipient, or all of them, fetched the MM.
-pub(crate) fn retrieved(mut turn: Turn<'_>, recipient: Option<&Party>) -> Decision {
+/// A local recipient, or all of them, did something with the MM.
+pub(crate) fn handled(
+    mut turn: Turn<'_>,
+    recipient: Option<&Party>,
+    how: Handling,
+    report_allowed: bool,
+    entropy: Entropy<'_>,
+) -> Decision {
     let house = turn.house;
     let meant = |i: &u16| match recipient {
         Some(party) => {
@@ -139,16 +150,59 @@ pub(crate) fn retrieved(mut turn: Turn<'_>, recipient: Option<&Party>) -> Decisi
         None => true,
     };
     let everybody: Vec<u16> = (0..turn.ledger.recipients.len() as u16).filter(meant).collect();
-    let stored = in_state(&turn.ledger, &everybody, RecipientState::Stored);
-    if stored.is_empty() {
-        let answer = now_as_it_is(&turn.ledger);
-        return Decision::only(answer);
+    let before = turn.ledger.clone();
+    for place in everybody {
+        handle(&mut turn, place, how, report_allowed, entropy);
     }
-    for place in &stored {
-        turn.enter(*place, RecipientState::Retrieved, None, None, None);
+    if turn.ledger == before {
+        return Decision::only(now_as_it_is(&before));
     }
-    turn.tell(What::Retrieved, None, &stored, "");
     turn.finish(now_as_it_is)
+}
+
+fn handle(turn: &mut Turn<'_>, place: u16, how: Handling, report_allowed: bool, entropy: Entropy<'_>) {
+    let state = turn.ledger.recipients[usize::from(place)].state;
+    let unread = state == RecipientState::Stored;
+    if !unread && state != RecipientState::Retrieved {
+        return;
+    }
+    let fetch = |turn: &mut Turn<'_>, entropy: Entropy<'_>| {
+        turn.enter(place, RecipientState::Retrieved, None, None, None);
+        turn.tell(What::Retrieved, None, &[place], "");
+        let retrieved = Happening::of_recipient(MmStatus::Retrieved, report_allowed);
+        turn.report_delivery(place, retrieved, None, entropy);
+    };
+    let leave = |turn: &mut Turn<'_>, state: RecipientState, word: &str| {
+        let value = turn.ledger.recipients[usize::from(place)].party.address.value();
+        turn.untag(TagKind::Mailbox, value);
+        turn.enter(place, state, None, None, None);
+        turn.tell(What::Handled, None, &[place], word);
+    };
+    match how {
+        Handling::Retrieve if unread => fetch(turn, entropy),
+        Handling::Reject if unread => {
+            leave(turn, RecipientState::Rejected, "rejected");
+            let rejected = Happening::of_recipient(MmStatus::Rejected, report_allowed);
+            turn.report_delivery(place, rejected, None, entropy);
+        }
+        Handling::Defer if unread => {
+            turn.tell(What::Handled, None, &[place], "deferred");
+            let deferred = Happening::of_recipient(MmStatus::Deferred, report_allowed);
+            turn.report_delivery(place, deferred, None, entropy);
+        }
+        Handling::Read => {
+            if unread {
+                fetch(turn, entropy);
+            }
+            turn.tell(What::Handled, None, &[place], "read");
+            turn.report_reading(place, ReadStatus::Read, entropy);
+        }
+        Handling::Delete => {
+            leave(turn, RecipientState::Deleted, "deleted");
+            turn.report_reading(place, ReadStatus::DeletedWithoutBeingRead, entropy);
+        }
+        Handling::Retrieve | Handling::Reject | Handling::Defer => {}
+    }
 }
 
 /// An operator wants everything that waits to be tried at once. What is on its way already is left alone.
@@ -168,7 +222,7 @@ pub(crate) fn retry_now(mut turn: Turn<'_>, in_flight: &[u16]) -> Decision {
 }
 
 /// An operator wants it gone. Responses that are owed are still brought: the peer waits for them.
-pub(crate) fn dropped(mut turn: Turn<'_>, why: &str) -> Decision {
+pub(crate) fn dropped(mut turn: Turn<'_>, why: &str, entropy: Entropy<'_>) -> Decision {
     let waits = [RecipientState::Queued, RecipientState::Forwarded, RecipientState::Stored];
     let places: Vec<u16> = (0..turn.ledger.recipients.len() as u16)
         .filter(|i| waits.contains(&turn.ledger.recipients[usize::from(*i)].state))
@@ -187,5 +241,8 @@ pub(crate) fn dropped(mut turn: Turn<'_>, why: &str) -> Decision {
         turn.ack(part as u16);
     }
     turn.tell(What::Operator, None, &places, format!("dropped: {why}"));
+    for place in &places {
+        turn.report_delivery(*place, Happening::ours(MmStatus::Rejected), None, entropy);
+    }
     turn.finish(now_as_it_is)
 }

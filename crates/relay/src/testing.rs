@@ -5,6 +5,7 @@ use crate::ledger::{
     Body, Ledger, Moment, Origin, Recipient, RecipientKind, RecipientState, Response, Transaction,
     TransactionState, What,
 };
+use crate::report::{Fate, Report};
 use crate::verdict::Reason;
 use mms::{
     ForwardReq, MessageType, MmId, Party, RequestStatus, Timestamp, TransactionId, Version, Visibility,
@@ -77,6 +78,21 @@ pub fn a_ledger() -> Ledger {
             text: None,
             recipients: vec![party("+12025550100")],
             entry: None,
+        }],
+        reports: vec![Report {
+            id: TransactionId::ours(id, crate::ledger::REPORT, 3),
+            peer: PeerName::new("b"),
+            place: 1,
+            fate: Fate::Delivery {
+                status: mms::MmStatus::Rejected,
+                extension: Some(mms::MmStatusExtension::RejectionByOtherRs),
+                text: None,
+                for_user: false,
+            },
+            at,
+            state: TransactionState::Settled,
+            resends: 0,
+            entry: Some((at, 2)),
         }],
         history: vec![Moment {
             at,

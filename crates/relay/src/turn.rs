@@ -5,7 +5,8 @@
 use crate::event::Answer;
 use crate::house::{House, PeerName};
 use crate::ledger::{
-    HISTORY_MAX, Ledger, Moment, RESPONSE, RecipientState, Response, Transaction, TransactionState, What,
+    HISTORY_MAX, Ledger, Moment, Part, RESPONSE, RecipientState, Response, Transaction, TransactionState,
+    What,
 };
 use crate::store::{Batch, ContentRef, Entry, Need, Op, Tag, TagKind};
 use crate::verdict::Reason;
@@ -139,9 +140,10 @@ impl<'a> Turn<'a> {
     }
 
     fn entry_slot(&mut self, part: u16) -> Option<&mut Option<(Timestamp, u32)>> {
-        match part & RESPONSE {
-            0 => self.ledger.transactions.get_mut(usize::from(part)).map(|t| &mut t.entry),
-            _ => self.ledger.responses.get_mut(usize::from(part & !RESPONSE)).map(|r| &mut r.entry),
+        match Part::of(part) {
+            Part::Transaction(i) => self.ledger.transactions.get_mut(i).map(|t| &mut t.entry),
+            Part::Response(i) => self.ledger.responses.get_mut(i).map(|r| &mut r.entry),
+            Part::Report(i) => self.ledger.reports.get_mut(i).map(|r| &mut r.entry),
         }
     }
 
@@ -243,7 +245,8 @@ impl<'a> Turn<'a> {
             })
             .then_some(ledger.expires);
         let owed = ledger.responses.iter().any(|r| r.entry.is_some()).then(|| ledger.answer_by(self.house));
-        timers.chain(kept).chain(owed).min()
+        let reports = ledger.reports.iter().filter_map(|r| r.timer(self.house));
+        timers.chain(kept).chain(owed).chain(reports).min()
     }
 
     /// The ledger has served; everything about it goes.

@@ -73,7 +73,7 @@ macro_rules! reasons {
 
 reasons! {
     /// A number in our ranges that nobody has, or one that no route knows.
-    NotServed: "not-served", (550, 5, 1, 1), ErrorSendingAddressUnresolved, Unrecognised,
+    NotServed: "not-served", (550, 5, 1, 1), ErrorSendingAddressUnresolved, Rejected,
         "recipient is not known here";
     /// The recipient may not receive MMs.
     Barred: "barred", (550, 5, 7, 1), ErrorServiceDenied, Rejected, "recipient may not use the service";
@@ -83,7 +83,7 @@ reasons! {
     NoTransit: "no-transit", (550, 5, 7, 1), ErrorServiceDenied, Rejected,
         "recipient is served elsewhere and no transit is agreed";
     /// No address that MMS knows.
-    NotAnAddress: "not-an-address", (550, 5, 1, 3), ErrorSendingAddressUnresolved, Unrecognised,
+    NotAnAddress: "not-an-address", (550, 5, 1, 3), ErrorSendingAddressUnresolved, Rejected,
         "recipient is not an MMS address";
     /// No table, no lookup leads to the recipient.
     NoRoute: "no-route", (550, 5, 4, 4), ErrorSendingAddressUnresolved, Rejected, "no route to the recipient";

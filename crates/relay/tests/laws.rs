@@ -6,7 +6,7 @@ use driver::{Driver, b1, b2, fwd, party, res_for, submission, u1, u2};
 use mms::{AbstractMessage, MmId, Party, RequestStatus, TransactionId};
 use proptest::prelude::*;
 use relay::store::{QueueId, Store};
-use relay::{Carried, Errand, Event, Ledger, Origin, RecipientState, Told};
+use relay::{Carried, Errand, Event, Fate, Handling, Ledger, Origin, RecipientState, Told};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ enum Act {
     },
     Pass(u32),
     Restart,
-    Fetch(usize),
+    Handle(usize, usize),
     Drop(usize),
     Retry(usize),
 }
@@ -71,7 +71,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0usize..2, any::<u64>()).prop_map(|(from, id)| Act::Guess { from, id }),
         2 => (1u32..200_000).prop_map(Act::Pass),
         1 => Just(Act::Restart),
-        1 => any::<usize>().prop_map(Act::Fetch),
+        1 => (any::<usize>(), 0usize..5).prop_map(|(i, how)| Act::Handle(i, how)),
         1 => any::<usize>().prop_map(Act::Drop),
         1 => any::<usize>().prop_map(Act::Retry),
     ]
@@ -119,8 +119,11 @@ impl Play {
             (AbstractMessage::ForwardReq(_), Origin::Received { .. }) => {
                 panic!("no transit was granted to anybody")
             }
-            (_, Origin::Received { peer, .. }) => {
-                assert_eq!(*peer, errand.peer, "a response goes to the peer that asked");
+            (message, Origin::Received { peer, .. }) => {
+                assert_eq!(*peer, errand.peer, "responses and reports go to the peer that asked");
+                if !message.message_type().is_response() {
+                    return;
+                }
                 self.responses.entry(errand.mm).or_default().insert(errand.entry.id.part);
             }
             (_, Origin::Submitted { .. }) => panic!("nobody asked for this response"),
@@ -154,6 +157,7 @@ impl Play {
             Act::Arrive { from, mm, ack, to } => {
                 let mut request = fwd(&format!("mm-{mm}"), &format!("tx-{mm}"));
                 request.ack_request = Some(*ack);
+                (request.delivery_report, request.read_reply) = (Some(mm % 2 == 0), Some(true));
                 let (id, _) = self.relay.arrives_new(PEERS[*from], request, &Self::people(to));
                 self.mms.push(id);
             }
@@ -182,7 +186,12 @@ impl Play {
             }
             Act::Pass(seconds) => self.relay.pass(Duration::from_secs(u64::from(*seconds))),
             Act::Restart => self.relay.restart_here(),
-            Act::Fetch(i) => self.touch(*i, Event::Retrieved { recipient: None }),
+            Act::Handle(i, how) => {
+                let how =
+                    [Handling::Retrieve, Handling::Reject, Handling::Defer, Handling::Read, Handling::Delete]
+                        [*how];
+                self.touch(*i, Event::Handled { recipient: None, how, report_allowed: i % 3 > 0 });
+            }
             Act::Drop(i) => self.touch(*i, Event::Drop { why: "test".into() }),
             Act::Retry(i) => self.touch(*i, Event::RetryNow { in_flight: Vec::new() }),
         }
@@ -227,6 +236,13 @@ proptest! {
                 let owed = ledger.responses.len();
                 let statuses: BTreeSet<_> = ledger.recipients.iter().map(|r| (r.status, r.text.clone())).collect();
                 prop_assert!(owed <= statuses.len().max(1), "{owed} responses for {:?}", outcome(ledger));
+                // At most one final delivery report and one read-reply report for each recipient.
+                let finals = ledger.reports.iter().filter(|r| match &r.fate {
+                    Fate::Delivery { status, .. } => status.is_final(),
+                    Fate::Reading(_) => false,
+                });
+                let places: Vec<u16> = finals.map(|r| r.place).collect();
+                prop_assert_eq!(places.len(), places.iter().collect::<BTreeSet<_>>().len());
                 prop_assert!(ledger.history.len() <= 200);
                 for (mm, parts) in &play.responses {
                     prop_assert!(*mm != ledger.id || parts.len() <= owed);

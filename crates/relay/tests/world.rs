@@ -5,7 +5,7 @@ mod driver;
 use driver::{Driver, b1, b2, body, fwd, res, submission, taken, u1, u2};
 use mms::RequestStatus;
 use relay::store::Store;
-use relay::{Answer, Carried, Event, RecipientState, Told, TransactionState};
+use relay::{Answer, Carried, RecipientState, Told, TransactionState};
 use std::time::Duration;
 
 #[test]
@@ -35,7 +35,7 @@ fn an_mm_comes_in_is_answered_and_fetched() {
     );
     a.carried(&errand, taken());
     assert_eq!(a.states(id), [RecipientState::Stored]);
-    a.event(id, Event::Retrieved { recipient: None });
+    a.event(id, driver::fetched());
     assert_eq!(a.states(id), [RecipientState::Retrieved]);
     assert!(a.no_errand());
 }

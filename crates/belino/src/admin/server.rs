@@ -10,7 +10,9 @@ use mms::{
     Visibility,
 };
 use relay::store::{QueueId, TagKind};
-use relay::{Answer, Body, Event, Input, Ledger, Origin, PeerName, RecipientState, Route, Submission};
+use relay::{
+    Answer, Body, Event, Handling, Input, Ledger, Origin, PeerName, RecipientState, Route, Submission,
+};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -94,7 +96,12 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
             plain(found.iter().map(|mm| shown(parts, *mm)).collect())
         }
         Request::Mailbox { recipient, max } => plain(mailbox(parts, recipient.as_deref(), max).await?),
-        Request::Retrieve { id, recipient, peek } => retrieve(parts, &id, recipient.as_deref(), peek).await,
+        Request::Retrieve { id, recipient, peek, report } => {
+            retrieve(parts, &id, recipient.as_deref(), peek, report).await
+        }
+        Request::Handle { id, recipient, how, report } => {
+            plain(handle(parts, &id, recipient.as_deref(), &how, report).await?)
+        }
         Request::Route { address } => plain(route(parts, &address).await?),
         Request::Retry { id } => {
             plain(change(parts, &id, |_| Event::RetryNow { in_flight: Vec::new() }).await?)
@@ -262,6 +269,7 @@ async fn retrieve(
     id: &str,
     recipient: Option<&str>,
     peek: bool,
+    report: bool,
 ) -> anyhow::Result<(Value, Vec<u8>)> {
     let party = match recipient {
         Some(text) => Some(normalised(parts, text).await?),
@@ -279,7 +287,8 @@ async fn retrieve(
         let ledger = if peek {
             ledger
         } else {
-            let event = Event::Retrieved { recipient: party.clone() };
+            let how = Handling::Retrieve;
+            let event = Event::Handled { recipient: party.clone(), how, report_allowed: report };
             match parts.heart.ask(mm, event).await {
                 Some(Answer::Ledger(ledger)) => Ledger::clone(&ledger),
                 other => bail!("{}", refusal(other)),
@@ -288,6 +297,28 @@ async fn retrieve(
         return Ok((view::ledger(&ledger), octets));
     }
     bail!("MM {id:?} is in no mailbox{}", recipient.map_or(String::new(), |r| format!(" of {r}")));
+}
+
+async fn handle(
+    parts: &Parts,
+    id: &str,
+    recipient: Option<&str>,
+    how: &str,
+    report: bool,
+) -> anyhow::Result<Value> {
+    let recipient = match recipient {
+        Some(text) => Some(normalised(parts, text).await?),
+        None => None,
+    };
+    let how = match how {
+        "reject" => Handling::Reject,
+        "defer" => Handling::Defer,
+        "read" => Handling::Read,
+        "delete" => Handling::Delete,
+        other => bail!("{other:?}: reject, defer, read or delete"),
+    };
+    let event = |_| Event::Handled { recipient: recipient.clone(), how, report_allowed: report };
+    change(parts, id, event).await
 }
 
 fn refusal(answer: Option<Answer>) -> String {

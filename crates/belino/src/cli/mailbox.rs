@@ -40,16 +40,44 @@ enum Get {
         /// Do not mark it as retrieved
         #[arg(long)]
         peek: bool,
+        /// Do not let the sender know
+        #[arg(long)]
+        no_report: bool,
     },
+    /// Refuse an MM that was not fetched yet
+    Reject(Handle),
+    /// Leave an MM for later, and let the sender know
+    Defer(Handle),
+    /// Mark an MM as read
+    Read(Handle),
+    /// Delete an MM, read or not
+    Delete(Handle),
+}
+
+#[derive(Args)]
+struct Handle {
+    /// Our id, or the X-Mms-Message-ID
+    id: String,
+    /// Only for this recipient
+    #[arg(long)]
+    recipient: Option<String>,
+    /// Do not let the sender know
+    #[arg(long)]
+    no_report: bool,
 }
 
 impl Mailbox {
     /// List or fetch.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         match self.get {
-            Some(Get::Get { id, recipient, to, raw, peek }) => {
-                fetch(common, id, recipient.or(self.recipient), to, raw, peek)
+            Some(Get::Get { id, recipient, to, raw, peek, no_report }) => {
+                let recipient = recipient.or(self.recipient);
+                fetch(common, Request::Retrieve { id, recipient, peek, report: !no_report }, to, raw)
             }
+            Some(Get::Reject(what)) => handle(common, what, "reject"),
+            Some(Get::Defer(what)) => handle(common, what, "defer"),
+            Some(Get::Read(what)) => handle(common, what, "read"),
+            Some(Get::Delete(what)) => handle(common, what, "delete"),
             None => list(common, self.recipient, self.max),
         }
     }
@@ -81,15 +109,13 @@ fn list(common: &Common, recipient: Option<String>, max: usize) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-fn fetch(
-    common: &Common,
-    id: String,
-    recipient: Option<String>,
-    to: Option<PathBuf>,
-    raw: bool,
-    peek: bool,
-) -> anyhow::Result<ExitCode> {
-    let request = Request::Retrieve { id, recipient, peek };
+fn handle(common: &Common, what: Handle, how: &str) -> anyhow::Result<ExitCode> {
+    let Handle { id, recipient, no_report } = what;
+    let request = Request::Handle { id, recipient, how: how.into(), report: !no_report };
+    super::show::changed(common, &request)
+}
+
+fn fetch(common: &Common, request: Request, to: Option<PathBuf>, raw: bool) -> anyhow::Result<ExitCode> {
     let (mm, octets) = client::ask(&common.data()?, &request, &[])?;
     if raw {
         std::io::stdout().write_all(&wire::smtp::unstuff(&octets))?;

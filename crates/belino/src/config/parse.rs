@@ -181,6 +181,7 @@ struct ProfilePart {
     recipients_max: Option<usize>,
     response_style: Option<StylePart>,
     expects_response: Option<bool>,
+    acknowledged_reports: Option<bool>,
     anonymise_hidden: Option<bool>,
     size_max: Option<ByteSize>,
 }
@@ -451,6 +452,7 @@ fn profile(part: &ProfilePart) -> Result<Profile, Wrong> {
             Some(StylePart::Individual) | None => ResponseStyle::Individual,
         },
         expects_response: part.expects_response.unwrap_or(standard.expects_response),
+        acknowledged_reports: part.acknowledged_reports.unwrap_or(standard.acknowledged_reports),
         anonymise_hidden: part.anonymise_hidden.unwrap_or(standard.anonymise_hidden),
         size_max: part.size_max.map(|s| s.0).or(standard.size_max),
     })

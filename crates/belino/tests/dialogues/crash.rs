@@ -43,7 +43,7 @@ fn mail(i: usize) -> Fwd {
 
 /// Send one MM on a connection; `true` when it got its `250`.
 fn send(client: &mut Client, i: usize) -> Option<bool> {
-    let to = at_a(if i % 3 == 0 { U2 } else { U1 });
+    let to = at_a(if i.is_multiple_of(3) { U2 } else { U1 });
     let lines =
         [format!("MAIL FROM:<{B1}/TYPE=PLMN@mms.b.example>"), format!("RCPT TO:<{to}>"), "DATA".to_owned()];
     for (line, reply) in lines.iter().zip(["250", "250", "354"]) {

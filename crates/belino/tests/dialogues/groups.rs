@@ -95,6 +95,10 @@ fn g_04_partial_failure_is_answered_once_to_a_peer_that_cannot_tell() {
     assert_eq!(mm(&world, &id)["responses"].as_array().unwrap().len(), 1);
     assert_eq!(end_of(&world, &id, 0), "stored - Ok");
     assert!(end_of(&world, &id, 1).starts_with("refused barred"), "{}", end_of(&world, &id, 1));
+    let report = world.b.report();
+    assert_eq!(report.must("X-Mms-MM-Status-Code"), "Rejected");
+    assert_eq!(report.must("X-Mms-MM-Status-Extension"), "Rejection-by-other-RS");
+    assert_eq!(report.must("From"), at_a(U2));
     // Nobody got it: a single error.
     world.from_b().forward(&Fwd::ids("mm-2", "tx-2"), &[U2, "nonsense@mms.a.example"]);
     let res = world.b.mail();

@@ -13,6 +13,7 @@ mod interop;
 mod limits;
 mod receiving;
 mod repeats;
+mod reporting;
 mod reports;
 mod sending;
 mod session;

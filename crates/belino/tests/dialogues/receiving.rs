@@ -359,6 +359,7 @@ fn f_27_expired_on_arrival() {
     assert_eq!(status(&res), "Ok");
     let mm = &world.trace("mm-1")[0];
     assert_eq!(mm["recipients"][0]["state"], "expired");
+    assert_eq!(world.b.report().must("X-Mms-MM-Status-Code"), "Expired");
     assert_eq!(mm["size"], Value::Null, "its content is not kept");
     assert!(world.mailbox(U1).is_empty());
 }

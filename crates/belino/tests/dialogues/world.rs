@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each module of dialogues uses its own part")]
 
 use serde_json::Value;
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -298,11 +299,13 @@ impl World {
     }
 
     /// A connection from peer B's address, greeted, EHLO said.
+    #[expect(clippy::wrong_self_convention, reason = "it reads as what it is: a connection from B")]
     pub fn from_b(&self) -> Client {
         Client::greeted(self.b.address.ip(), self.address)
     }
 
     /// A connection from peer C's address.
+    #[expect(clippy::wrong_self_convention, reason = "it reads as what it is: a connection from C")]
     pub fn from_c(&self) -> Client {
         Client::greeted(self.c.address.ip(), self.address)
     }
@@ -589,6 +592,10 @@ impl Received {
         self.content.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
 
+    fn is_report(&self) -> bool {
+        self.header("X-Mms-Message-Type").is_some_and(|kind| kind.ends_with("report.REQ"))
+    }
+
     /// A field that must be there.
     pub fn must(&self, name: &str) -> String {
         self.header(name).unwrap_or_else(|| panic!("no {name} in\n{}", self.content))
@@ -605,6 +612,8 @@ pub struct Peer {
     pub address: SocketAddr,
     mails: Receiver<Received>,
     heard: Receiver<Received>,
+    /// Report requests that came while something else was waited for.
+    set_aside: Mutex<VecDeque<Received>>,
     script: Arc<Mutex<Option<Box<Script>>>>,
     extensions: Arc<Mutex<Vec<String>>>,
     connections: Arc<Mutex<usize>>,
@@ -625,6 +634,7 @@ impl Peer {
             address,
             mails,
             heard,
+            set_aside: Mutex::default(),
             script: script.clone(),
             extensions: extensions.clone(),
             connections: connections.clone(),
@@ -642,9 +652,9 @@ impl Peer {
         peer
     }
 
-    /// The next mail that came.
+    /// The next mail that came, reports aside: see [`Peer::report`].
     pub fn mail(&self) -> Received {
-        self.mails.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no mail came to peer {}", self.name))
+        self.try_mail().unwrap_or_else(|| panic!("no mail came to peer {}", self.name))
     }
 
     /// The next mail whose content came to its end, whatever was answered then. Mails that were taken are here, too.
@@ -652,14 +662,42 @@ impl Peer {
         self.heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("peer {} heard no mail", self.name))
     }
 
-    /// The next mail, or `None` when none comes.
+    /// The next mail, reports aside, or `None` when none comes.
     pub fn try_mail(&self) -> Option<Received> {
-        self.mails.recv_timeout(PATIENCE).ok()
+        loop {
+            let mail = self.mails.recv_timeout(PATIENCE).ok()?;
+            if !mail.is_report() {
+                return Some(mail);
+            }
+            self.set_aside.lock().unwrap().push_back(mail);
+        }
     }
 
-    /// All mails that have come by now.
+    /// All mails that have come by now, reports aside.
     pub fn mails(&self) -> Vec<Received> {
-        self.mails.try_iter().collect()
+        let (reports, others): (Vec<_>, Vec<_>) = self.mails.try_iter().partition(Received::is_report);
+        self.set_aside.lock().unwrap().extend(reports);
+        others
+    }
+
+    /// The next report request that came.
+    pub fn report(&self) -> Received {
+        if let Some(report) = self.set_aside.lock().unwrap().pop_front() {
+            return report;
+        }
+        loop {
+            let mail = self.mails.recv_timeout(PATIENCE);
+            let mail = mail.unwrap_or_else(|_| panic!("no report came to peer {}", self.name));
+            if mail.is_report() {
+                return mail;
+            }
+        }
+    }
+
+    /// All report requests that have come by now.
+    pub fn reports(&self) -> Vec<Received> {
+        self.mails();
+        self.set_aside.lock().unwrap().drain(..).collect()
     }
 
     /// Answer by a script from now on.

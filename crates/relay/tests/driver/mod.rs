@@ -31,6 +31,11 @@ pub fn b2() -> Party {
 pub fn body() -> Body {
     Body { len: 3, offset: 0, digest: 1, eight_bit: false }
 }
+/// Every local recipient fetched it.
+pub fn fetched() -> Event {
+    Event::Handled { recipient: None, how: relay::Handling::Retrieve, report_allowed: true }
+}
+
 /// The peer took the errand, to one recipient.
 pub fn taken() -> Carried {
     Carried::Told(vec![Told::Taken("250 taken".into())])

@@ -17,8 +17,7 @@ use connection::Connection;
 use relay::store::Store;
 use relay::{Carried, Errand, Event, PeerName};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
@@ -45,12 +44,30 @@ struct Route {
     sender: mpsc::UnboundedSender<Errand>,
     /// Errands in order of arrival; workers take turns. Bounded by what the heart lets be in flight.
     errands: tokio::sync::Mutex<mpsc::UnboundedReceiver<Errand>>,
-    workers: AtomicUsize,
-    idle: AtomicUsize,
+    hands: Mutex<Hands>,
+}
+
+/// Who works for a peer, and what waits. Changed as one, so that no errand is left to a worker that is just leaving.
+#[derive(Default)]
+struct Hands {
+    workers: usize,
+    /// Workers that wait for an errand.
+    idle: usize,
     /// Errands that no worker has taken yet.
-    queued: AtomicUsize,
-    /// Serialises the decision to start a worker.
-    starting: Mutex<()>,
+    queued: usize,
+}
+
+impl Hands {
+    /// Whether errands wait that no idle worker will take.
+    const fn are_missing(&self) -> bool {
+        self.queued > self.idle
+    }
+}
+
+impl Route {
+    fn hands(&self) -> MutexGuard<'_, Hands> {
+        self.hands.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 impl Courier {
@@ -92,10 +109,7 @@ impl Courier {
                 profile: peer.profile.clone(),
                 sender,
                 errands: tokio::sync::Mutex::new(receiver),
-                workers: AtomicUsize::new(0),
-                idle: AtomicUsize::new(0),
-                queued: AtomicUsize::new(0),
-                starting: Mutex::new(()),
+                hands: Mutex::default(),
             };
             routes.insert(link.peer.clone(), Arc::new(route));
         }
@@ -109,23 +123,18 @@ impl Courier {
             self.0.tell(&errand, Carried::Unreachable("no such peer in the configuration".into()));
             return;
         };
-        route.queued.fetch_add(1, Ordering::SeqCst);
+        let mut hands = route.hands();
         if let Err(back) = route.sender.send(errand) {
             self.0.tell(&back.0, Carried::Unreachable("the courier is stopping".into()));
             return;
         }
-        self.start_worker(route);
-    }
-
-    /// One more worker, if more errands wait than workers, and the peer allows one more connection.
-    fn start_worker(&self, route: &Arc<Route>) {
-        let _one_at_a_time = route.starting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if route.idle.load(Ordering::SeqCst) >= route.queued.load(Ordering::SeqCst)
-            || route.workers.load(Ordering::SeqCst) >= route.link.connections_max
-        {
+        hands.queued += 1;
+        // One more worker, if more errands wait than workers, and the peer allows one more connection.
+        if !hands.are_missing() || hands.workers >= route.link.connections_max {
             return;
         }
-        route.workers.fetch_add(1, Ordering::SeqCst);
+        hands.workers += 1;
+        drop(hands);
         let (inner, route) = (Arc::clone(&self.0), Arc::clone(route));
         let work = async move { inner.work(&route).await };
         self.0.tasks.spawn_on(work, &self.0.runtime);
@@ -139,12 +148,30 @@ impl Courier {
     }
 }
 
-/// Counts a worker for as long as it lives, also when it panics.
-struct Counted<'a>(&'a AtomicUsize);
+/// A worker, counted until it leaves, also when it panics.
+struct Worker<'a> {
+    route: &'a Route,
+    counted: bool,
+}
 
-impl Drop for Counted<'_> {
+impl Worker<'_> {
+    /// Leave, unless an errand waits that nobody else was called for.
+    fn may_leave(&mut self, stopping: bool) -> bool {
+        let mut hands = self.route.hands();
+        if hands.are_missing() && !stopping {
+            return false;
+        }
+        hands.workers -= 1;
+        self.counted = false;
+        true
+    }
+}
+
+impl Drop for Worker<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        if self.counted {
+            self.route.hands().workers -= 1;
+        }
     }
 }
 
@@ -158,36 +185,46 @@ impl Inner {
 
     /// Wait for an errand, but not longer than a connection is kept unused.
     async fn next(&self, route: &Route) -> Option<Errand> {
-        route.idle.fetch_add(1, Ordering::SeqCst);
-        let _idle = Counted(&route.idle);
-        let wait = async {
-            let errand = route.errands.lock().await.recv().await;
-            route.queued.fetch_sub(usize::from(errand.is_some()), Ordering::SeqCst);
-            errand
-        };
         let mut stopping = self.stopping.subscribe();
-        tokio::select! {
-            biased;
-            () = until_stop(&mut stopping) => None,
-            errand = self.clock.within(self.limits.keep, wait) => errand.flatten(),
+        loop {
+            route.hands().idle += 1;
+            let wait = async { route.errands.lock().await.recv().await };
+            let errand = tokio::select! {
+                biased;
+                () = until_stop(&mut stopping) => None,
+                errand = self.clock.within(self.limits.keep, wait) => errand.flatten(),
+            };
+            let mut hands = route.hands();
+            hands.idle -= 1;
+            hands.queued -= usize::from(errand.is_some());
+            // It came while this worker turned away, and nobody else was called for it.
+            if errand.is_none() && hands.are_missing() && !*self.stopping.borrow() {
+                continue;
+            }
+            return errand;
         }
     }
 
     /// The life of a worker: one connection at a time, errand after errand.
     async fn work(&self, route: &Arc<Route>) {
-        let _worker = Counted(&route.workers);
-        let mut connection: Option<Connection> = None;
-        while let Some(errand) = self.next(route).await {
-            let how = self.carry(route, &mut connection, &errand).await;
-            if route.link.one_message_per_connection
-                && let Some(connection) = connection.take()
-            {
+        let mut worker = Worker { route, counted: true };
+        loop {
+            let mut connection: Option<Connection> = None;
+            while let Some(errand) = self.next(route).await {
+                let how = self.carry(route, &mut connection, &errand).await;
+                if route.link.one_message_per_connection
+                    && let Some(connection) = connection.take()
+                {
+                    connection.quit(&self.clock, &self.limits).await;
+                }
+                self.tell(&errand, how);
+            }
+            if let Some(connection) = connection {
                 connection.quit(&self.clock, &self.limits).await;
             }
-            self.tell(&errand, how);
-        }
-        if let Some(connection) = connection {
-            connection.quit(&self.clock, &self.limits).await;
+            if worker.may_leave(*self.stopping.borrow()) {
+                return;
+            }
         }
     }
 

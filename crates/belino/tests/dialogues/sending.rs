@@ -199,6 +199,21 @@ fn o_04_date_is_the_time_of_submission() {
     assert_eq!(world.b.mail().must("Date"), "Tue, 04 Mar 2025 10:15:30 +0000");
 }
 
+/// An errand that becomes due at the moment at which an unused connection is given up is carried all the same.
+#[test]
+fn an_errand_is_not_left_to_a_worker_that_is_leaving() {
+    let b = "profile = { expects_response = false }".to_owned();
+    let world = World::with(Setup { b, ..Setup::default() });
+    for _ in 0..40 {
+        refuse_content(&world.b, 1, "451 4.3.0 later");
+        let id = hand_in(&world, &[B1], &[]);
+        world.until("put off", |w| (times(w, &id, "deferred") == 1).then_some(()));
+        // Both the next attempt and the end of the connection's time.
+        world.advance("10m");
+        world.b.mail();
+    }
+}
+
 /// O-05: a validity in seconds becomes an instant, in the form of RFC 1123.
 #[test]
 fn o_05_a_relative_expiry_becomes_an_instant() {

@@ -132,7 +132,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if common.json {
-                println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
+                say!("{}", serde_json::json!({ "error": format!("{error:#}") }));
             } else {
                 eprintln!("belino: {error:#}");
             }
@@ -205,7 +205,7 @@ impl Common {
 /// Print JSON, one value on one line after another where it is a list.
 fn print_json(value: &Value) {
     match value {
-        Value::Array(rows) => rows.iter().for_each(|row| println!("{row}")),
-        other => println!("{other}"),
+        Value::Array(rows) => rows.iter().for_each(|row| say!("{row}")),
+        other => say!("{other}"),
     }
 }

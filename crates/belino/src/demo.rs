@@ -1,7 +1,7 @@
 //! The demonstration: two relays on loopback, each with its own store, exchange a picture message, and everything that
 //! happens is told in words.
 //!
-//! Nothing of it leaves the machine; without `--keep` nothing of it stays, but for the delivered picture.
+//! Nothing of it leaves the machine; of a temporary folder only the delivered picture stays.
 
 use crate::admin::{self, Request, client};
 use crate::cli::{Common, init_log};
@@ -9,11 +9,11 @@ use crate::clock::Clock;
 use crate::compose::{Attachment, compose};
 use crate::config::Config;
 use crate::decode::{self, hex};
-use crate::serve::{Running, start};
-use crate::view::Plain;
+use crate::serve::{Running, Watcher, start};
+use crate::view::{self, Plain};
 use anyhow::{Context as _, bail};
 use clap::Args;
-use mms::{MmId, Timestamp};
+use mms::Timestamp;
 use relay::{Moment, RecipientState, What};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -22,13 +22,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The picture that is sent.
 const PICTURE: &[u8] = include_bytes!("../assets/picture.jpg");
 const TEXT: &str = "Good evening from relay A! A picture is worth a thousand short messages.";
 const SENDER: &str = "+12025550100";
 const RECIPIENT: &str = "+12025550110";
+/// Two users of relay B, and a number in its range that nobody has.
+const THREE: [&str; 3] = ["+12025550111", "+12025550112", "+12025550119"];
 /// How long the whole exchange may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -49,13 +51,15 @@ pub struct Demo {
     folder: Option<PathBuf>,
 }
 
+/// What happens on both sides, in order.
+type News = UnboundedReceiver<(&'static str, Moment)>;
+
 /// One of the two relays.
 struct Side {
     name: &'static str,
     data: PathBuf,
     config_file: PathBuf,
     running: Running,
-    news: UnboundedReceiver<(MmId, Moment)>,
 }
 
 /// Paints words when somebody looks.
@@ -102,13 +106,13 @@ impl Demo {
         let size = picture.octets.len();
         let say = |line: String| {
             if !quiet {
-                println!("{line}");
+                say!("{line}");
             }
         };
         say(paint.bold("Belino: two operators exchange a picture message over MM4"));
         say(String::new());
 
-        let [mut a, mut b] = self.start_both(&folder).await?;
+        let ([a, b], news) = self.start_both(&folder).await?;
         for side in [&a, &b] {
             let address = side.running.addresses.first().map(ToString::to_string).unwrap_or_default();
             say(format!(
@@ -121,24 +125,21 @@ impl Demo {
         say(format!("  {SENDER} is a user of relay A, {RECIPIENT} of relay B"));
         say(String::new());
 
-        let begun = crate::clock::Clock::System.now();
-        let mm = self.hand_in(&a, picture).await?;
-        let id = mm["id"].as_str().unwrap_or_default().to_owned();
-        let done = tokio::time::timeout(PATIENCE, tell(&mut a, &mut b, begun, &paint, quiet)).await;
-        if done.is_err() {
-            a.running.stop().await;
-            b.running.stop().await;
-            bail!("the exchange did not finish within {} s; see it again with --verbose", PATIENCE.as_secs());
-        }
-
-        let out = folder.join("delivered");
-        let (delivered, path) = fetch(&b, &out).await?;
-        let ledger = trace(&a, &id).await?;
-        let status = ledger["recipients"][0]["status"].as_str().unwrap_or("none").to_owned();
-        let accepted = ledger["recipients"][0]["state"] == RecipientState::Accepted.word();
+        let told = self.acts(&a, &b, Story::new(news, &paint, quiet), picture, &folder).await;
+        let Told { id, delivered, path, status, reports, three } = match told {
+            Ok(told) => told,
+            Err(error) => {
+                a.running.stop().await;
+                b.running.stop().await;
+                return Err(error);
+            }
+        };
         let got = delivered["sha256"].as_str().unwrap_or_default().to_owned();
-        let success = got == sent && accepted && status == "Ok";
+        let shares = three.iter().filter(|(_, state)| state == RecipientState::Accepted.word()).count();
+        let success = got == sent && status == "Ok" && reports == ["Retrieved", "Read"] && shares == 2;
         if quiet {
+            let three: Vec<Value> =
+                three.iter().map(|(to, state)| json!({ "to": to, "state": state })).collect();
             let result = json!({
                 "success": success,
                 "sent_sha256": sent,
@@ -146,10 +147,12 @@ impl Demo {
                 "delivered_file": path.display().to_string(),
                 "size": size,
                 "response": status,
+                "reports": reports,
+                "three_recipients": three,
                 "folder": folder.display().to_string(),
                 "id": id,
             });
-            println!("{result}");
+            say!("{result}");
         } else {
             say(String::new());
             say(paint.bold("What was delivered"));
@@ -159,6 +162,9 @@ impl Demo {
                 if got == sent { paint.green("the same as the one sent") } else { "NOT the one sent".into() };
             say(format!("  {size} octets, sha256 {sent} was sent: {verdict}"));
             say(format!("  relay B's MM4_forward.RES: {}", paint.green(&status)));
+            say(format!("  its reports: {}", reports.join(", ")));
+            let three: Vec<String> = three.iter().map(|(to, state)| format!("{to} {state}")).collect();
+            say(format!("  the second MM's recipients: {}", three.join(", ")));
         }
         if self.keep && !quiet {
             self.stay(&a, &b, &id, &paint).await?;
@@ -171,26 +177,70 @@ impl Demo {
         }
         a.running.stop().await;
         b.running.stop().await;
+        if self.folder.is_none() {
+            // The stores have served; the delivered picture stays, to be looked at.
+            for side in ["a", "b"] {
+                let _ = std::fs::remove_dir_all(folder.join(side));
+            }
+        }
         Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
+    /// The story in three acts: an MM is exchanged; its recipient fetches and reads it; one MM goes to three.
+    async fn acts(
+        &self,
+        a: &Side,
+        b: &Side,
+        mut story: Story<'_>,
+        picture: Attachment,
+        folder: &Path,
+    ) -> anyhow::Result<Told> {
+        story.act("A picture message from relay A to relay B");
+        let mm = self.hand_in(a, &[RECIPIENT], Some(picture)).await?;
+        let id = mm["id"].as_str().unwrap_or_default().to_owned();
+        story
+            .tell(&[("B", What::Stored, 1), ("A", What::Response, 1), ("B", What::Answered, 1)], true)
+            .await?;
+        let status = trace(a, &id).await?["recipients"][0]["status"].as_str().unwrap_or("none").to_owned();
+
+        story.act("Its recipient fetches it and reads it; the sender asked to know");
+        let (delivered, path) = fetch(b, &folder.join("delivered")).await?;
+        story.tell(&[("A", What::Report, 2), ("B", What::Answered, 2)], false).await?;
+        let recipient = trace(a, &id).await?["recipients"][0].clone();
+        let reports = [&recipient["delivery_report"], &recipient["read_reply_report"]];
+        let reports = reports.map(|r| r.as_str().unwrap_or("none").to_owned());
+
+        story.act("One message to three, of whom relay B knows two");
+        let mm = self.hand_in(a, &THREE, None).await?;
+        story.tell(&[("A", What::Response, 2), ("B", What::Answered, 2)], false).await?;
+        let mm = trace(a, mm["id"].as_str().unwrap_or_default()).await?;
+        let recipients = mm["recipients"].as_array().cloned().unwrap_or_default();
+        let three = recipients.iter().map(|r| (view::text(&r["address"]["value"]), view::text(&r["state"])));
+        Ok(Told { id, delivered, path, status, reports, three: three.collect() })
+    }
+
     /// Both relays, each knowing the other's address.
-    async fn start_both(&self, folder: &Path) -> anyhow::Result<[Side; 2]> {
+    async fn start_both(&self, folder: &Path) -> anyhow::Result<([Side; 2], News)> {
         // Bound once to find free ports; each relay binds its own again at once.
         let (one, two) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
         let ports = [one.local_addr()?.port(), two.local_addr()?.port()];
         drop((one, two));
-        let a = side("A", folder, ports[0], "b", ports[1], "+1202555010", "+1202555011").await?;
-        let b = side("B", folder, ports[1], "a", ports[0], "+1202555011", "+1202555010").await?;
-        Ok([a, b])
+        let (tell, news) = unbounded_channel();
+        let told = tell.clone();
+        let a = side("A", folder, ports[0], "b", ports[1], "+1202555010", "+1202555011", told).await?;
+        let b = side("B", folder, ports[1], "a", ports[0], "+1202555011", "+1202555010", tell).await?;
+        Ok(([a, b], news))
     }
 
-    async fn hand_in(&self, a: &Side, picture: Attachment) -> anyhow::Result<Value> {
-        let composed = compose(Some(TEXT), vec![picture])?;
+    async fn hand_in(&self, a: &Side, to: &[&str], picture: Option<Attachment>) -> anyhow::Result<Value> {
+        let reported = picture.is_some();
+        let composed = compose(Some(TEXT), picture.into_iter().collect())?;
         let request = Request::Send(Box::new(admin::Send {
             from: SENDER.into(),
-            to: vec![RECIPIENT.into()],
+            to: to.iter().map(|t| (*t).to_owned()).collect(),
             subject: Some("Good evening".into()),
+            delivery_report: reported,
+            read_reply: reported,
             content_type: composed.content_type,
             content_transfer_encoding: composed.content_transfer_encoding,
             octets: composed.wire_form.len(),
@@ -200,19 +250,22 @@ impl Demo {
     }
 
     async fn stay(&self, a: &Side, b: &Side, id: &str, paint: &Paint) -> anyhow::Result<()> {
-        println!();
-        println!("{}", paint.bold("Both relays keep running. In another terminal:"));
+        say!();
+        say!("{}", paint.bold("Both relays keep running. In another terminal:"));
         let (a_config, b_config) = (a.config_file.display(), b.config_file.display());
-        println!("  belino -c {a_config} trace {id}");
-        println!("  belino -c {b_config} mailbox");
-        println!("  belino -c {b_config} send --from {RECIPIENT} --to {SENDER} --text 'Thank you!'");
-        println!("  belino -c {a_config} queue --all");
-        println!("Ctrl-C stops them.");
+        let belino =
+            std::env::current_exe().map_or_else(|_| "belino".into(), |path| path.display().to_string());
+        say!("  {belino} -c {a_config} trace {id}");
+        say!("  {belino} -c {b_config} mailbox");
+        say!("  {belino} -c {b_config} send --from {RECIPIENT} --to {SENDER} --text 'Thank you!'");
+        say!("  {belino} -c {a_config} queue --all");
+        say!("Ctrl-C stops them.");
         tokio::signal::ctrl_c().await?;
         Ok(())
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "the two sides differ in all of these, and in nothing else")]
 async fn side(
     name: &'static str,
     folder: &Path,
@@ -221,15 +274,19 @@ async fn side(
     peer_port: u16,
     ours: &str,
     theirs: &str,
+    tell: UnboundedSender<(&'static str, Moment)>,
 ) -> anyhow::Result<Side> {
     let lower = name.to_lowercase();
     let home = folder.join(&lower);
     std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    // The last two numbers of each range belong to nobody.
+    let subscribers: Vec<String> = (0..8).map(|i| format!("\"{ours}{i}\"")).collect();
+    let subscribers = subscribers.join(", ");
     let text = format!(
         "# Relay {name} of the demonstration.\n\
          [relay]\ndomain = \"mms.{lower}.example\"\ndata = \"data\"\n\n\
          [mm4]\nlisten = [\"127.0.0.1:{port}\"]\n\n\
-         [[local]]\nprefixes = [\"{ours}\"]\ndock = \"mailbox\"\n\n\
+         [[local]]\nprefixes = [\"{ours}\"]\ndock = \"mailbox\"\nsubscribers = [{subscribers}]\n\n\
          [[peer]]\nname = \"{peer}\"\ndomains = [\"mms.{peer}.example\"]\nhosts = [\"127.0.0.1:{peer_port}\"]\n\
          from = [\"127.0.0.1\"]\nprefixes = [\"{theirs}\"]\n"
     );
@@ -237,37 +294,74 @@ async fn side(
     std::fs::write(&config_file, &text)?;
     let config: Config = crate::config::parse(&text, &config_file)?;
     let data = config.data.clone();
-    let (watcher, news) = unbounded_channel();
+    let watcher: Watcher = Box::new(move |_, moment| drop(tell.send((name, moment.clone()))));
     let running = start(config, Clock::System, Some(watcher)).await?;
-    Ok(Side { name, data, config_file, running, news })
+    Ok(Side { name, data, config_file, running })
 }
 
-/// Tell what happens on both sides until everything is said: delivered at B, and B's response heard at A.
-async fn tell(a: &mut Side, b: &mut Side, begun: Timestamp, paint: &Paint, quiet: bool) {
-    let (mut stored, mut answered) = (false, false);
-    while !(stored && answered) {
-        let (side, moment) = tokio::select! {
-            Some((_, moment)) = a.news.recv() => ("A", moment),
-            Some((_, moment)) = b.news.recv() => ("B", moment),
-            else => return,
+/// What the acts have shown.
+struct Told {
+    id: String,
+    delivered: Value,
+    path: PathBuf,
+    status: String,
+    reports: [String; 2],
+    three: Vec<(String, String)>,
+}
+
+/// Tells what happens on both sides.
+struct Story<'a> {
+    begun: Timestamp,
+    news: News,
+    paint: &'a Paint,
+    quiet: bool,
+}
+
+impl<'a> Story<'a> {
+    fn new(news: News, paint: &'a Paint, quiet: bool) -> Self {
+        Self { begun: Clock::System.now(), news, paint, quiet }
+    }
+
+    fn act(&mut self, title: &str) {
+        self.begun = Clock::System.now();
+        if !self.quiet {
+            say!("\n{}", self.paint.bold(title));
+        }
+    }
+
+    /// Until each of these has happened on its side so many times, or, if failure is not a part of the act, something
+    /// has failed.
+    async fn tell(&mut self, awaited: &[(&str, What, usize)], ends_with_failure: bool) -> anyhow::Result<()> {
+        let mut awaited = awaited.to_vec();
+        let Self { begun, news, paint, quiet } = self;
+        let story = async {
+            while awaited.iter().any(|(_, _, left)| *left > 0) {
+                let Some((side, moment)) = news.recv().await else { return };
+                for (at, what, left) in &mut awaited {
+                    let failed = matches!(moment.what, What::Refused | What::Failed) && ends_with_failure;
+                    if (*at == side && *what == moment.what) || failed {
+                        *left = left.saturating_sub(1);
+                    }
+                }
+                line(side, &moment, *begun, paint, *quiet);
+            }
         };
-        stored |= side == "B" && moment.what == What::Stored;
-        answered |= side == "A" && moment.what == What::Response;
-        // What was refused or failed will not be stored any more: no reason to wait.
-        stored |= matches!(moment.what, What::Refused | What::Failed);
-        if quiet {
-            continue;
+        if tokio::time::timeout(PATIENCE, story).await.is_err() {
+            bail!("the exchange did not finish within {} s; see it again with --verbose", PATIENCE.as_secs());
         }
-        let after = moment.at.since(begun).as_millis();
-        let words = in_words(side, &moment);
-        println!(
-            "  {} {}  {words}",
-            paint.dim(&format!("{after:>5} ms")),
-            paint.bold(&format!("relay {side}"))
-        );
-        if !moment.text.is_empty() {
-            println!("                    {}", paint.dim(&Plain(&moment.text).to_string()));
-        }
+        Ok(())
+    }
+}
+
+fn line(side: &str, moment: &Moment, begun: Timestamp, paint: &Paint, quiet: bool) {
+    if quiet {
+        return;
+    }
+    let after = moment.at.since(begun).as_millis();
+    let (when, who) = (paint.dim(&format!("{after:>5} ms")), paint.bold(&format!("relay {side}")));
+    say!("  {when} {who}  {}", in_words(side, moment));
+    if !moment.text.is_empty() {
+        say!("                    {}", paint.dim(&Plain(&moment.text).to_string()));
     }
 }
 
@@ -276,16 +370,25 @@ fn in_words(side: &str, moment: &Moment) -> String {
     let other = if side == "A" { "B" } else { "A" };
     match moment.what {
         What::Submitted => format!("takes the MM from its user {SENDER} and stores it safely"),
-        What::Queued => format!("sees that {RECIPIENT} belongs to relay {other}, and queues MM4_forward.REQ"),
-        What::Received => format!("receives MM4_forward.REQ from relay {other}"),
-        What::Stored => format!("has it on disk, and puts it into the mailbox of {RECIPIENT}"),
-        What::Forwarded => format!("hears \"250\": relay {other} owns the MM now; its response is awaited"),
-        What::Answered => format!("has sent MM4_forward.RES, because relay {other} asked for a response"),
-        What::Response if moment.text == "Ok" => {
-            format!("receives MM4_forward.RES from relay {other}: the MM is accepted")
+        What::Queued => {
+            format!("sees that its recipients belong to relay {other}, and queues MM4_forward.REQ")
         }
-        What::Response => format!("receives MM4_forward.RES from relay {other}: the MM is not accepted"),
+        What::Received => format!("receives MM4_forward.REQ from relay {other}"),
+        What::Stored => "has it on disk, and puts it into the mailbox".to_owned(),
+        What::Refused => {
+            "does not know this recipient; the refusal travels in a response of its own".to_owned()
+        }
+        What::Forwarded => format!("hears \"250\": relay {other} owns the MM now; its response is awaited"),
+        What::Answered => format!("has sent it to relay {other}, which asked for it"),
+        What::Response if moment.text == "Ok" => {
+            format!("receives MM4_forward.RES from relay {other}: accepted")
+        }
+        What::Response => format!("receives MM4_forward.RES from relay {other}: not accepted"),
         What::Retrieved => "hands the MM to its recipient".to_owned(),
+        What::Handled => "hears from its recipient what became of it".to_owned(),
+        What::Reported => "queues a report for the sender".to_owned(),
+        What::Report => format!("receives a report from relay {other}"),
+        What::Failed => "notes that this recipient will not get it".to_owned(),
         other => other.sentence().to_owned(),
     }
 }
@@ -299,8 +402,10 @@ async fn ask(data: &Path, request: Request, body: Vec<u8>) -> anyhow::Result<(Va
 async fn fetch(b: &Side, out: &Path) -> anyhow::Result<(Value, PathBuf)> {
     let (rows, _) = ask(&b.data, Request::Mailbox { recipient: None, max: 1 }, Vec::new()).await?;
     let id = rows[0]["id"].as_str().context("nothing lies in relay B's mailbox")?.to_owned();
-    let request = Request::Retrieve { id, recipient: None, peek: false, report: true };
+    let request = Request::Retrieve { id: id.clone(), recipient: None, peek: false, report: true };
     let (_, octets) = ask(&b.data, request, Vec::new()).await?;
+    let read = Request::Handle { id, recipient: None, how: "read".into(), report: true };
+    ask(&b.data, read, Vec::new()).await?;
     let mail = decode::mail(&octets);
     std::fs::create_dir_all(out)?;
     let mut picture = None;

@@ -192,7 +192,7 @@ impl Driver {
                 Output::News { mm, moment } => {
                     log_moment(mm, &moment);
                     if let Some(watcher) = &self.watcher {
-                        let _ = watcher.send((mm, moment));
+                        watcher(mm, &moment);
                     }
                 }
                 Output::Alarm { mm, text } => self.alarm(mm, &text),

@@ -4,6 +4,25 @@
 //! does not judge. What to do about an MM is decided in `relay`, how it looks on a wire in `wire`, and what is true in
 //! `store`.
 
+/// Print a line for whoever runs the program. Nobody reads on? Then nobody misses it: `belino queue | head` must not end
+/// in a panic.
+#[macro_export]
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout().lock(), $($arg)*);
+    }};
+}
+
+/// The same without a line end.
+#[macro_export]
+macro_rules! say_part {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout().lock(), $($arg)*);
+    }};
+}
+
 pub mod admin;
 pub mod cli;
 pub mod clock;

@@ -20,11 +20,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use store::{Embedded, Options};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-/// Everything that happens, for those who watch.
-pub type Watcher = mpsc::UnboundedSender<(MmId, Moment)>;
+/// Is told everything that happens, on the heart's thread; must not block.
+pub type Watcher = Box<dyn Fn(MmId, &Moment) + Send>;
 
 /// A relay that runs.
 pub struct Running {

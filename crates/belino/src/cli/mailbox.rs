@@ -19,11 +19,11 @@ pub struct Mailbox {
     #[arg(long, default_value_t = 1000)]
     max: usize,
     #[command(subcommand)]
-    get: Option<Get>,
+    deed: Option<Deed>,
 }
 
 #[derive(Subcommand)]
-enum Get {
+enum Deed {
     /// Fetch an MM: mark it as retrieved, and write its parts to a folder
     Get {
         /// Our id, or the X-Mms-Message-ID
@@ -69,15 +69,15 @@ struct Handle {
 impl Mailbox {
     /// List or fetch.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
-        match self.get {
-            Some(Get::Get { id, recipient, to, raw, peek, no_report }) => {
+        match self.deed {
+            Some(Deed::Get { id, recipient, to, raw, peek, no_report }) => {
                 let recipient = recipient.or(self.recipient);
                 fetch(common, Request::Retrieve { id, recipient, peek, report: !no_report }, to, raw)
             }
-            Some(Get::Reject(what)) => handle(common, what, "reject"),
-            Some(Get::Defer(what)) => handle(common, what, "defer"),
-            Some(Get::Read(what)) => handle(common, what, "read"),
-            Some(Get::Delete(what)) => handle(common, what, "delete"),
+            Some(Deed::Reject(what)) => handle(common, what, "reject"),
+            Some(Deed::Defer(what)) => handle(common, what, "defer"),
+            Some(Deed::Read(what)) => handle(common, what, "read"),
+            Some(Deed::Delete(what)) => handle(common, what, "delete"),
             None => list(common, self.recipient, self.max),
         }
     }
@@ -91,10 +91,10 @@ fn list(common: &Common, recipient: Option<String>, max: usize) -> anyhow::Resul
     }
     let rows = rows.as_array().cloned().unwrap_or_default();
     if rows.is_empty() {
-        println!("no MM lies in a mailbox");
+        say!("no MM lies in a mailbox");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{:<18} {:<10} {:<26} {:<18} SUBJECT", "RECIPIENT", "STATE", "ID", "FROM");
+    say!("{:<18} {:<10} {:<26} {:<18} SUBJECT", "RECIPIENT", "STATE", "ID", "FROM");
     for row in &rows {
         let from = if row["originator"].is_null() {
             "(hidden)".into()
@@ -103,9 +103,9 @@ fn list(common: &Common, recipient: Option<String>, max: usize) -> anyhow::Resul
         };
         let (to, state, id) =
             (view::text(&row["recipient"]), view::text(&row["state"]), view::text(&row["id"]));
-        println!("{to:<18} {state:<10} {id:<26} {from:<18} {}", view::text(&row["subject"]));
+        say!("{to:<18} {state:<10} {id:<26} {from:<18} {}", view::text(&row["subject"]));
     }
-    println!("fetch one with: belino mailbox get ID");
+    say!("fetch one with: belino mailbox get ID");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -138,7 +138,7 @@ fn fetch(common: &Common, request: Request, to: Option<PathBuf>, raw: bool) -> a
         super::print_json(&json);
     } else {
         for (path, size, sha256) in written {
-            println!("{}  {size} octets  sha256 {}", path.display(), view::text(&sha256));
+            say!("{}  {size} octets  sha256 {}", path.display(), view::text(&sha256));
         }
     }
     Ok(ExitCode::SUCCESS)

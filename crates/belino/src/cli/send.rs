@@ -93,13 +93,13 @@ impl Send {
         if common.json {
             super::print_json(&mm);
         } else {
-            println!("taken as {}", view::text(&mm["id"]));
+            say!("taken as {}", view::text(&mm["id"]));
             for r in mm["recipients"].as_array().into_iter().flatten() {
                 let why =
                     if r["why"].is_null() { String::new() } else { format!(": {}", view::text(&r["why"])) };
-                println!("  {}  {}{why}", view::text(&r["address"]["value"]), view::text(&r["state"]));
+                say!("  {}  {}{why}", view::text(&r["address"]["value"]), view::text(&r["state"]));
             }
-            println!("follow it with: belino trace {}", view::text(&mm["id"]));
+            say!("follow it with: belino trace {}", view::text(&mm["id"]));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -58,10 +58,7 @@ impl Serve {
         let code = runtime.block_on(async {
             let running = start(config, clock, None).await?;
             // The last line of the start, for those who wait for it.
-            println!(
-                "ready {}",
-                running.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-            );
+            say!("ready {}", running.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut hangup = signal(SignalKind::hangup())?;

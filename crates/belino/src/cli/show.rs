@@ -22,33 +22,30 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
         return OK;
     }
     let house = &config.house;
-    println!("{}: fine", file.display());
+    say!("{}: fine", file.display());
     let domains: Vec<&str> = house.domains.iter().map(mms::Domain::as_str).collect();
-    println!("  we are {} with system address {}", domains.join(", "), house.system_address);
+    say!("  we are {} with system address {}", domains.join(", "), house.system_address);
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
-    println!("  data in {}", data.display());
+    say!("  data in {}", data.display());
     match config.listen.is_empty() {
-        true => println!("  no [mm4] listen: no peer can connect"),
-        false => config.listen.iter().for_each(|a| println!("  listens for MM4 on {a}")),
+        true => say!("  no [mm4] listen: no peer can connect"),
+        false => config.listen.iter().for_each(|a| say!("  listens for MM4 on {a}")),
     }
     for local in &house.locals {
         let prefixes: Vec<String> = local.prefixes.iter().map(|p| format!("+{p}")).collect();
-        println!("  serves {} from the mailbox", prefixes.join(", "));
+        say!("  serves {} from the mailbox", prefixes.join(", "));
     }
     if house.peers.is_empty() {
-        println!("  no peers: nothing is accepted and nothing is sent");
+        say!("  no peers: nothing is accepted and nothing is sent");
     }
     for (peer, link) in house.peers.iter().zip(&config.links) {
-        println!("  peer {}", peer.name);
+        say!("  peer {}", peer.name);
         let prefixes: Vec<String> = peer.prefixes.iter().map(|p| format!("+{p}")).collect();
         let prefixes = if prefixes.is_empty() { "no prefix".to_owned() } else { prefixes.join(", ") };
-        println!("    MMs for {prefixes} go to {}", or_nowhere(&link.hosts));
+        say!("    MMs for {prefixes} go to {}", or_nowhere(&link.hosts));
         let from: Vec<String> = link.from.iter().map(ToString::to_string).collect();
-        println!("    connects to us from {}", or_nowhere(&from));
-        println!(
-            "    responses go to {} unless a request names another mailbox of its own",
-            peer.system_address
-        );
+        say!("    connects to us from {}", or_nowhere(&from));
+        say!("    responses go to {} unless a request names another mailbox of its own", peer.system_address);
     }
     OK
 }
@@ -84,7 +81,7 @@ pub fn decode(common: &Common, file: &Path) -> anyhow::Result<ExitCode> {
     if common.json {
         print_json(&mail.json);
     } else {
-        print!("{}", mail::lines(&mail.json));
+        say_part!("{}", mail::lines(&mail.json));
     }
     OK
 }
@@ -111,9 +108,9 @@ pub fn route(common: &Common, address: &str) -> anyhow::Result<ExitCode> {
         Some("mailbox") => "into the mailbox here".to_owned(),
         _ => format!("nowhere: {}", view::text(&route["why"])),
     };
-    println!("{} goes {to}{note}", view::text(&route["address"]["value"]));
+    say!("{} goes {to}{note}", view::text(&route["address"]["value"]));
     for step in route["steps"].as_array().into_iter().flatten() {
-        println!("  {}", view::text(step));
+        say!("  {}", view::text(step));
     }
     OK
 }
@@ -127,10 +124,10 @@ pub fn queue(common: &Common, peer: Option<String>, all: bool, max: usize) -> an
     }
     let rows = rows.as_array().cloned().unwrap_or_default();
     if rows.is_empty() {
-        println!("{}", if all { "no MM is known" } else { "nothing waits (finished MMs: --all)" });
+        say!("{}", if all { "no MM is known" } else { "nothing waits (finished MMs: --all)" });
         return OK;
     }
-    println!("{:<26} {:<24} {:<18} {:<18} STATE", "ID", "ACCEPTED", "FROM", "TO");
+    say!("{:<26} {:<24} {:<18} {:<18} STATE", "ID", "ACCEPTED", "FROM", "TO");
     for row in &rows {
         let from = view::text(&row["sender"]["value"]);
         let mut recipients = row["recipients"].as_array().cloned().unwrap_or_default();
@@ -144,10 +141,10 @@ pub fn queue(common: &Common, peer: Option<String>, all: bool, max: usize) -> an
                 Default::default()
             };
             let (to, state) = (view::text(&r["address"]["value"]), view::text(&r["state"]));
-            println!("{id:<26} {at:<24} {from:<18} {to:<18} {state}");
+            say!("{id:<26} {at:<24} {from:<18} {to:<18} {state}");
         }
     }
-    println!("one MM's history: belino trace ID");
+    say!("one MM's history: belino trace ID");
     OK
 }
 
@@ -170,7 +167,7 @@ fn print_mms(common: &Common, rows: &Value) {
         return print_json(rows);
     }
     for row in rows.as_array().into_iter().flatten() {
-        print!("{}", view::ledger_lines(row));
+        say_part!("{}", view::ledger_lines(row));
     }
 }
 
@@ -191,7 +188,7 @@ pub fn peers(common: &Common, request: &Request, only: Option<&str>) -> anyhow::
         print_json(&Value::Array(rows));
         return OK;
     }
-    println!("{:<16} {:>8} {:>10} {:>9}  STATE", "PEER", "QUEUED", "ON ITS WAY", "INCOMING");
+    say!("{:<16} {:>8} {:>10} {:>9}  STATE", "PEER", "QUEUED", "ON ITS WAY", "INCOMING");
     for row in &rows {
         let state = match (&row["paused"], &row["gate"]["open"]) {
             (Value::Bool(true), _) => "paused".to_owned(),
@@ -204,7 +201,7 @@ pub fn peers(common: &Common, request: &Request, only: Option<&str>) -> anyhow::
         };
         let (peer, queued) = (view::text(&row["peer"]), view::text(&row["queued"]));
         let (flight, incoming) = (view::text(&row["in_flight"]), view::text(&row["incoming_connections"]));
-        println!("{peer:<16} {queued:>8} {flight:>10} {incoming:>9}  {state}");
+        say!("{peer:<16} {queued:>8} {flight:>10} {incoming:>9}  {state}");
     }
     OK
 }
@@ -217,7 +214,7 @@ pub fn status(common: &Common) -> anyhow::Result<ExitCode> {
         return OK;
     }
     for (key, value) in status.as_object().into_iter().flatten() {
-        println!("{:<16} {}", key.replace('_', " "), view::text(value));
+        say!("{:<16} {}", key.replace('_', " "), view::text(value));
     }
     OK
 }
@@ -227,6 +224,6 @@ pub fn advance(common: &Common, span: &str) -> anyhow::Result<ExitCode> {
     let span = span.parse::<Span>().map_err(|e| anyhow::anyhow!("{e}"))?.0;
     let millis = u64::try_from(span.as_millis())?;
     let (now, _) = client::ask(&common.data()?, &Request::Advance { millis }, &[])?;
-    println!("{}", view::text(&now));
+    say!("{}", view::text(&now));
     OK
 }

@@ -672,3 +672,25 @@ fn l_02_nobody_of_ours() {
         assert!(world.json(&["mailbox"]).is_empty());
     }
 }
+
+/// F-34, F-35, F-36: parameters in capitals and folded, `start` and Content-ID without angle brackets, base64 with
+/// blanks, without padding and in one long line.
+#[test]
+fn f_34_f_35_f_36_odd_parameters_and_base64() {
+    let world = World::new();
+    let long = "QUJD".repeat(2000);
+    let body = format!(
+        "--b\r\nContent-Type: application/smil;Name=0.smil\r\nContent-ID:0.smil\r\n\r\n<smil/>\r\n\
+         --b\r\nContent-Type: image/jpeg;Name=x.jpeg\r\nContent-Transfer-Encoding: BASE64\r\n\r\nQU JD\r\n RE VG R0\r\n\
+         --b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n{long}\r\n--b--\r\n"
+    );
+    let kind = "multipart/related;Start=0.smil;Type=\"application/smil\";\r\n\tboundary=\"b\"";
+    let fwd = Fwd::new().set("Content-Type", kind).body(body.as_bytes());
+    assert_eq!(status(&answered(&world, &fwd)), "Ok");
+    let mail = world.mailbox(U1).remove(0);
+    let parts = mail["parts"].as_array().unwrap();
+    let sizes: Vec<u64> = parts.iter().map(|p| p["size"].as_u64().unwrap()).collect();
+    assert_eq!(sizes, [7, 7, 6000]);
+    assert_eq!((&parts[0]["content_id"], &parts[1]["name"]), (&"0.smil".into(), &"x.jpeg".into()));
+    assert_eq!(parts[1]["content_type"], "image/jpeg");
+}

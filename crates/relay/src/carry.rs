@@ -178,7 +178,7 @@ fn apply(
             let attempt = if sorted.crowded { 0 } else { attempt };
             turn.open_transaction(peer, places, transaction.retries, due, attempt, entropy);
         }
-        None => fail(turn, &places, Reason::GaveUp, peer, words),
+        None => give_up(turn, &places, peer, words),
     }
 }
 
@@ -188,8 +188,19 @@ fn put_off(turn: &mut Turn<'_>, part: u16, attempt: u32, places: &[u16], peer: &
             turn.retry(part, due);
             turn.tell(What::Deferred, Some(peer), places, why);
         }
-        None => fail(turn, places, Reason::GaveUp, peer, why),
+        None => give_up(turn, places, peer, why),
     }
+}
+
+/// The time for these recipients is over: their MM has expired, or has waited for its peer for as long as we try.
+pub(crate) fn give_up(turn: &mut Turn<'_>, places: &[u16], peer: &PeerName, why: &str) {
+    if turn.now < turn.ledger.expires {
+        return fail(turn, places, Reason::GaveUp, peer, why);
+    }
+    for place in places {
+        turn.enter(*place, RecipientState::Expired, Some(Reason::Expired), None, None);
+    }
+    turn.tell(What::Expired, Some(peer), places, format!("while waiting for the peer: {why}"));
 }
 
 /// These recipients will not get it.

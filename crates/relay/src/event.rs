@@ -148,7 +148,10 @@ pub enum Event {
         why: String,
     },
     /// The time that the ledger asked to be woken at has come.
-    Woken,
+    Woken {
+        /// Parts of errands that are on their way: how they end decides.
+        in_flight: Vec<u16>,
+    },
 }
 
 /// What the one who caused an event is told, once everything that the answer promises is durable.

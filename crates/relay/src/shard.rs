@@ -279,6 +279,11 @@ impl Shard {
             let queue = self.queue(&PeerName(entry.id.queue.0.clone()));
             queue.shut(now, &retry, why);
             queue.put_back(entry);
+            // Its time may have ended while it was away, and nobody said so yet.
+            let ledger = self.slots.get(&mm).and_then(|slot| slot.ledger.as_ref());
+            if ledger.is_some_and(|ledger| ledger.deliver_by(&self.house) <= now) {
+                self.wake(mm);
+            }
             return;
         }
         if let Event::Carried { entry, how: Carried::Told(_), .. } = &event {
@@ -407,7 +412,7 @@ impl Shard {
             }
             (Event::RetryNow { in_flight }, Some(turn)) => retry_now(turn, in_flight),
             (Event::Drop { why }, Some(turn)) => dropped(turn, why, entropy),
-            (Event::Woken, Some(turn)) => woken(turn, entropy),
+            (Event::Woken { in_flight }, Some(turn)) => woken(turn, in_flight, entropy),
             (_, None) => Decision::only(Some(Answer::Unknown(mm))),
             (Event::Submitted(_), Some(_)) => {
                 Decision::only(Some(Answer::Refused(Reason::Fault, "id in use".into())))
@@ -635,9 +640,15 @@ impl Shard {
             let current = self.slots.get(&mm).filter(|s| s.loaded).map(|s| s.busy);
             let stored = || self.store.ledger(mm).ok().flatten().and_then(|l| l.wake);
             if current == Some(true) || stored().is_some_and(|wish| wish <= self.now.max(at)) {
-                self.take_turn(mm, Pending { event: Event::Woken, ticket: None, remembered: Vec::new() });
+                self.wake(mm);
             }
         }
+    }
+
+    fn wake(&mut self, mm: MmId) {
+        let in_flight = self.queues.values().flat_map(|q| q.in_flight_of(mm)).collect();
+        let event = Event::Woken { in_flight };
+        self.take_turn(mm, Pending { event, ticket: None, remembered: Vec::new() });
     }
 
     fn dispatch(&mut self) {
@@ -681,7 +692,8 @@ impl Shard {
         if !self.queue(&name).is_in_flight(&entry) {
             return; // it was settled while it waited
         }
-        let probe = Pending { event: Event::Woken, ticket: None, remembered: Vec::new() };
+        let event = Event::Woken { in_flight: Vec::new() };
+        let probe = Pending { event, ticket: None, remembered: Vec::new() };
         if !self.slots.entry(mm).or_default().loaded && !self.load(mm, &probe) {
             self.queue(&name).landed(&entry);
             return;
@@ -697,7 +709,7 @@ impl Shard {
             Due::TooLate => {
                 // Its ledger was not woken yet, because very many are due at this moment.
                 self.queue(&name).put_back(&entry);
-                self.take_turn(mm, probe);
+                self.wake(mm);
             }
             Due::Nothing => {
                 let how = Carried::Unable("nothing to carry".into());

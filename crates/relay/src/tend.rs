@@ -1,6 +1,6 @@
 //! What happens to an MM without a peer: time passes, its recipient fetches it, an operator steps in.
 
-use crate::carry::fail;
+use crate::carry::give_up;
 use crate::event::{Answer, Handling};
 use crate::ledger::{Ledger, RESPONSE, RecipientState, TransactionState, What};
 use crate::report::Happening;
@@ -10,14 +10,14 @@ use crate::verdict::Reason;
 use mms::{HeaderText, MmStatus, Party, ReadStatus};
 
 /// The time that the ledger asked for has come.
-pub(crate) fn woken(mut turn: Turn<'_>, entropy: Entropy<'_>) -> Decision {
+pub(crate) fn woken(mut turn: Turn<'_>, in_flight: &[u16], entropy: Entropy<'_>) -> Decision {
     let now = turn.now;
     let history_ends = turn.ledger.last_moment().plus(turn.house.limits.history_kept);
     if turn.ledger.is_closed() && history_ends <= now {
         return turn.remove(None);
     }
     miss_responses(&mut turn);
-    end_queueing(&mut turn);
+    end_queueing(&mut turn, in_flight);
     end_validity(&mut turn, entropy);
     end_answering(&mut turn);
     turn.tend_reports();
@@ -52,26 +52,19 @@ fn miss_responses(turn: &mut Turn<'_>) {
 }
 
 /// What still waits for its peer at the deadline is not sent any more.
-fn end_queueing(turn: &mut Turn<'_>) {
+fn end_queueing(turn: &mut Turn<'_>, in_flight: &[u16]) {
     if turn.now < turn.deadline() {
         return;
     }
-    let expired = turn.ledger.expires <= turn.now;
     for part in 0..turn.ledger.transactions.len() {
         let transaction = turn.ledger.transactions[part].clone();
-        if transaction.state != TransactionState::Queued {
+        // What is on its way may be taken yet; its end is heard before anything is said about it.
+        if transaction.state != TransactionState::Queued || in_flight.contains(&(part as u16)) {
             continue;
         }
         let queued = in_state(&turn.ledger, &transaction.recipients, RecipientState::Queued);
         if !queued.is_empty() {
-            if expired {
-                for place in &queued {
-                    turn.enter(*place, RecipientState::Expired, Some(Reason::Expired), None, None);
-                }
-                turn.tell(What::Expired, Some(&transaction.peer), &queued, "while waiting for the peer");
-            } else {
-                fail(turn, &queued, Reason::GaveUp, &transaction.peer, "queue time exceeded");
-            }
+            give_up(turn, &queued, &transaction.peer, "queue time exceeded");
         }
         // A resend that is still queued: the peer has had it once, and never answered.
         let forwarded = in_state(&turn.ledger, &transaction.recipients, RecipientState::Forwarded);

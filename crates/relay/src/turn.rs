@@ -232,7 +232,8 @@ impl<'a> Turn<'a> {
         }
         let timers = ledger.transactions.iter().filter_map(|t| match t.state {
             TransactionState::Awaiting(until) => Some(until),
-            TransactionState::Queued => Some(self.deadline()),
+            // Past its deadline it is on its way; its end, or its next turn to leave, wakes the ledger.
+            TransactionState::Queued => Some(self.deadline()).filter(|at| *at > self.now),
             TransactionState::Settled => None,
         });
         let kept = ledger

@@ -137,10 +137,10 @@ fn o_29_expired_in_the_queue() {
     let errand = a.errand();
     a.carried(&errand, Carried::Unreachable("refused".into()));
     a.pass(Duration::from_secs(3600));
-    assert_eq!(a.states(ledger.id), [RecipientState::Expired]);
     let probe = a.errand();
     a.carried(&probe, Carried::Unreachable("refused".into()));
-    a.pass(Duration::from_secs(3600));
+    assert_eq!(a.states(ledger.id), [RecipientState::Expired]);
+    a.pass(Duration::from_secs(600));
     assert!(a.no_errand(), "neither sent nor probed any more");
 }
 
@@ -187,4 +187,24 @@ fn a_history_ends_when_it_has_served() {
     a.pass(Duration::from_secs(8 * 86_400));
     assert_eq!(a.store().ledger(id).unwrap(), None);
     assert!(body().len > 0);
+}
+
+/// An MM that is on its way when its time ends is the peer's, if the peer takes it.
+#[test]
+fn what_is_on_its_way_at_the_deadline_is_decided_by_its_end() {
+    for (end, state) in [
+        (Told::Taken("250 taken".into()), RecipientState::Forwarded),
+        (Told::Later("451 later".into()), RecipientState::Expired),
+    ] {
+        let mut a = Driver::new();
+        let mut mm = submission(u1(), &[b1()]);
+        mm.request.expiry = Some(mms::Expiry::After(Duration::from_secs(60)));
+        let ledger = a.submit(mm);
+        let errand = a.errand();
+        a.pass(Duration::from_secs(65));
+        assert_eq!(a.states(ledger.id), [RecipientState::Queued], "nothing is said before the end is known");
+        a.carried(&errand, Carried::Told(vec![end]));
+        assert_eq!(a.states(ledger.id), [state]);
+        assert!(a.no_errand());
+    }
 }

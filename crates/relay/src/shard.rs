@@ -211,6 +211,12 @@ impl Shard {
         self.under_way.len()
     }
 
+    /// Whether nothing is under way and nothing is due: only an event or the passing of time can change anything.
+    pub fn is_quiet(&self) -> bool {
+        let nothing_due = self.next_wake().is_none_or(|at| at > self.now);
+        self.under_way.is_empty() && nothing_due && self.queues.values().all(|q| q.in_flight() == 0)
+    }
+
     /// The policy in force.
     pub fn house(&self) -> &Arc<House> {
         &self.house

@@ -89,7 +89,7 @@ async fn answer(parts: &Parts, socket: UnixStream) -> anyhow::Result<()> {
 async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<u8>)> {
     let plain = |value: Value| Ok((value, Vec::new()));
     match request {
-        Request::Status => plain(status(parts)),
+        Request::Status => plain(status(parts).await?),
         Request::Queue { peer, all, max } => plain(queue(parts, peer.as_deref(), all, max)?),
         Request::Trace { id } => {
             let found = find(parts, &id)?;
@@ -132,9 +132,10 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
     }
 }
 
-fn status(parts: &Parts) -> Value {
+async fn status(parts: &Parts) -> anyhow::Result<Value> {
     let health = parts.store.health();
-    json!({
+    let quiet = parts.heart.look(relay::Shard::is_quiet).await.context("the relay is stopping")?;
+    Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "now": parts.clock.now().to_string(),
         "failed": health.failed,
@@ -142,7 +143,8 @@ fn status(parts: &Parts) -> Value {
         "content_live": health.content_live,
         "content_stored": health.content_stored,
         "ledger_log": health.log_size,
-    })
+        "quiet": quiet,
+    }))
 }
 
 fn load(parts: &Parts, mm: MmId) -> anyhow::Result<Option<Ledger>> {

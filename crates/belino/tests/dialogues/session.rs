@@ -285,8 +285,12 @@ fn s_21_l_05_no_room_on_the_disk() {
 fn s_21_l_05_content_cannot_be_written() {
     let mut world = World::new();
     assert!(world.from_b().forward(&Fwd::ids("mm-0", "tx-0"), &[U1]).starts_with("250"));
-    assert!(world.stop());
     assert_eq!(world.b.mail().must("X-Mms-Transaction-ID"), "tx-0");
+    world.until("the response is known to be taken", |world| {
+        let mm = world.trace("mm-0").remove(0);
+        (mm["responses"][0]["owed"] == false).then_some(())
+    });
+    assert!(world.stop());
     world.setup().shell = Some("trap '' XFSZ; ulimit -f 400".into());
     world.start();
     let mut client = world.from_b();

@@ -244,8 +244,23 @@ impl World {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// Let what is under way come to its end, so that the time that passes does not pass in the middle of a dialogue. A
+    /// test may hold a dialogue open on purpose; then time passes all the same.
+    fn settle(&self) {
+        let (_never, pause) = channel::<()>();
+        for _ in 0..40 {
+            let status = self.cli(&["--json", "status"]);
+            let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+            if status["quiet"] == true {
+                return;
+            }
+            let _ = pause.recv_timeout(Duration::from_millis(50));
+        }
+    }
+
     /// Turn the relay's clock on.
     pub fn advance(&self, span: &str) {
+        self.settle();
         let output = self.cli(&["advance", span]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }

@@ -15,7 +15,7 @@ use crate::heart::Heart;
 use crate::serve::until_stop;
 use connection::Connection;
 use relay::store::Store;
-use relay::{Carried, Errand, Event, PeerName};
+use relay::{Carried, Errand, Event, PeerName, Told};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use tokio::sync::{mpsc, watch};
@@ -230,6 +230,11 @@ impl Inner {
 
     async fn carry(&self, route: &Route, slot: &mut Option<Connection>, errand: &Errand) -> Carried {
         let mail = mail::prepare(&route.profile, errand);
+        if let Some(most) = route.profile.size_max.filter(|most| mail.size > *most) {
+            // As when the peer announces it by SIZE: it will never take this one.
+            let why = format!("at most {most} octets go to this peer, this has {}", mail.size);
+            return Carried::Told(errand.recipients.iter().map(|_| Told::Never(why.clone())).collect());
+        }
         // A kept connection may have died meanwhile: that is no trouble of the peer's, so a fresh one is tried.
         for fresh in [slot.is_none(), true] {
             let mut connection = match slot.take() {

@@ -741,3 +741,15 @@ fn l_03_individual_and_collective_responses() {
     world.until_state(&id, 1, "unconfirmed");
     assert_eq!(end_of(&world, &id, 0), "accepted - Ok");
 }
+
+/// A peer's own size limit: what is larger fails here and is not carried.
+#[test]
+fn an_mm_over_the_peers_limit_is_not_carried() {
+    let b = "profile = { size_max = \"4KiB\" }".to_owned();
+    let world = World::with(Setup { b, ..Setup::default() });
+    let large = world.send(U1, &[B1], &["--text", &"x".repeat(8000)]);
+    let failed = world.until_state(large["id"].as_str().unwrap(), 0, "failed");
+    assert!(failed["text"].as_str().unwrap().contains("at most 4096 octets"), "{failed}");
+    world.send(U1, &[B1], &["--text", "small", "--subject", "small"]);
+    assert_eq!(world.b.mail().must("Subject"), "small", "nothing else was carried");
+}

@@ -5,6 +5,7 @@
 
 mod network;
 mod parse;
+mod profile;
 mod values;
 
 pub use network::Network;

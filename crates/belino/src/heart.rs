@@ -189,6 +189,8 @@ impl Driver {
                     }
                 }
                 Output::Dispatch(errand) => self.courier.dispatch(*errand),
+                Output::Notify(notification) => self.unanswered(notification.mm, &notification.entry),
+                Output::Lookup(lookup) => self.unanswered(lookup.mm, &lookup.entry),
                 Output::News { mm, moment } => {
                     log_moment(mm, &moment);
                     if let Some(watcher) = &self.watcher {
@@ -198,6 +200,12 @@ impl Driver {
                 Output::Alarm { mm, text } => self.alarm(mm, &text),
             }
         }
+    }
+
+    /// Nobody is there who could do it; it waits in its queue.
+    fn unanswered(&self, mm: MmId, entry: &relay::store::Entry) {
+        let how = relay::Carried::Unreachable("not configured".into());
+        self.heart.tell(mm, Event::Carried { entry: entry.clone(), places: Vec::new(), how });
     }
 
     fn alarm(&mut self, mm: Option<MmId>, text: &str) {

@@ -48,7 +48,7 @@ fn moment(ledger: &Ledger, moment: &Moment) -> Value {
 /// Everything about one MM.
 pub fn ledger(ledger: &Ledger) -> Value {
     let origin = match &ledger.origin {
-        Origin::Submitted { by } => json!({ "submitted_by": by }),
+        Origin::Submitted { by, .. } => json!({ "submitted_by": by }),
         Origin::Received { peer, mail_from } => {
             json!({ "peer": peer.as_str(), "mail_from": mail_from.as_ref().map(ToString::to_string) })
         }

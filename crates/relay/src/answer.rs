@@ -5,14 +5,14 @@
 
 use crate::arrive::mailbox_of;
 use crate::carry::fail;
-use crate::event::{Answer, Arrival, Arrived};
+use crate::event::{Answer, Arrival, Arrived, Bounce};
 use crate::house::Peer;
 use crate::ledger::{Ledger, Moment, Origin, REPORT, RecipientState, Response, TransactionState, What};
 use crate::turn::{Decision, Entropy, Turn};
 use crate::verdict::{Reason, Reply};
 use mms::{
     AbstractMessage, DeliveryReportReq, ForwardRes, HeaderText, MailPath, MessageId, MessageType, MmId,
-    Party, ReadReplyReportReq, RequestStatus, Timestamp, TransactionId,
+    MmStatus, Party, ReadReplyReportReq, RequestStatus, Timestamp, TransactionId,
 };
 
 pub(crate) fn taken() -> Option<Answer> {
@@ -28,11 +28,12 @@ pub(crate) fn ignored(now: Timestamp, arrival: &Arrival) -> Decision {
             format!("{}, transaction {transaction}, MM {mm}: nothing of ours", message.message_type())
         }
         Arrived::Unknown { message_type, .. } => message_type.clone(),
+        Arrived::Bounce(_) => "a returned mail: nothing of ours, or nothing new".into(),
         Arrived::NotMm4 => String::new(),
     };
     let peer = Some(arrival.peer.clone());
     let news = vec![Moment { at: now, what: What::Ignored, peer, recipients: Vec::new(), text }];
-    Decision { ledger: None, batch: None, news, answer: taken() }
+    Decision { news, ..Decision::only(taken()) }
 }
 
 /// Decide about an `MM4_forward.RES` for this MM.
@@ -87,6 +88,7 @@ pub(crate) fn responded(
             }
         }
     }
+    turn.conclude(entropy);
     turn.finish(|_| taken())
 }
 
@@ -98,12 +100,17 @@ fn concerned(turn: &Turn<'_>, all: &[u16], named: &[Party], arrival: &Arrival) -
     };
     let plan = turn.house.peer(&arrival.peer).map(|p| p.number_plan.clone()).unwrap_or_default();
     let is_named = |i: &u16| {
-        let ours = &turn.ledger.recipients[usize::from(*i)].party.address;
+        let recipient = &turn.ledger.recipients[usize::from(*i)];
+        let ours = &recipient.party.address;
+        // A look-up may have given the peer's own form of the number.
+        let other = recipient.path.as_ref().and_then(MailPath::party).map(|p| p.address);
         // A bare number is ours if its digits are, whatever the peer left out (`+`, the country code's prefix).
         let digits = ours.number().map(mms::Number::digits);
         named.iter().any(|p| {
             let theirs = p.address.clone().normalised(&plan);
-            theirs == *ours || theirs.number().map(mms::Number::digits).is_some_and(|d| Some(d) == digits)
+            theirs == *ours
+                || Some(&theirs) == other.as_ref()
+                || theirs.number().map(mms::Number::digits).is_some_and(|d| Some(d) == digits)
         })
     };
     let everybody = named.is_empty() || all.len() == 1;
@@ -182,36 +189,104 @@ pub(crate) fn report(message: &AbstractMessage) -> Option<Report<'_>> {
 }
 
 /// Decide about a report for this MM; `None` when it does not fit this MM, so that it is for an unknown one.
-pub(crate) fn reported(mut turn: Turn<'_>, arrival: &Arrival, report: &Report<'_>) -> Option<Decision> {
+pub(crate) fn reported(
+    mut turn: Turn<'_>,
+    arrival: &Arrival,
+    report: &Report<'_>,
+    entropy: Entropy<'_>,
+) -> Option<Decision> {
     let house = turn.house;
     let peer = house.peer(&arrival.peer)?;
     let place = reported_recipient(&turn.ledger, peer, report)?;
-    let recipient = &mut turn.ledger.recipients[usize::from(place)];
-    let text = match &report.kind {
+    match &report.kind {
         ReportKind::Delivery(m) => {
             let status = m.status?;
-            // A final report is not undone by a later one.
-            if !recipient.mm_status.is_some_and(mms::MmStatus::is_final) {
-                recipient.mm_status = Some(status);
-            }
-            format!("MM4_delivery_report.REQ: {status}")
+            let text = format!("{}: {status}", MessageType::DeliveryReportReq);
+            turn.tell(What::Report, Some(&peer.name), &[place], text);
+            delivery_reported(&mut turn, place, status, m, entropy);
         }
         ReportKind::Read(m) => {
             let status = m.status?;
-            recipient.read_status.get_or_insert(status);
-            format!("MM4_read_reply_report.REQ: {status}")
+            let text = format!("{}: {status}", MessageType::ReadReplyReportReq);
+            turn.tell(What::Report, Some(&peer.name), &[place], text);
+            turn.ledger.recipients[usize::from(place)].read_status.get_or_insert(status);
+            turn.pass_reading(place, m, entropy);
         }
-    };
-    turn.tell(What::Report, Some(&peer.name), &[place], text);
+    }
     if report.ack {
         owe(&mut turn, peer, arrival, report, RequestStatus::Ok, None);
     }
     Some(turn.finish(|_| taken()))
 }
 
+/// A peer says what became of the MM: noted, told to the submitter if they asked and may know, or passed on to the peer
+/// that the MM came from. A final report is not undone by a later one.
+fn delivery_reported(
+    turn: &mut Turn<'_>,
+    place: u16,
+    status: MmStatus,
+    report: &DeliveryReportReq,
+    entropy: Entropy<'_>,
+) {
+    let wanted = turn.ledger.request.as_ref().is_some_and(|r| r.delivery_report == Some(true));
+    let submitted = matches!(turn.ledger.origin, Origin::Submitted { .. });
+    let recipient = &mut turn.ledger.recipients[usize::from(place)];
+    if recipient.mm_status.is_some_and(MmStatus::is_final) {
+        return;
+    }
+    recipient.mm_status = Some(status);
+    // Without the field it may be shown if the user asked (mm4 3.3).
+    if submitted && wanted && report.forward_to_originator_ua != Some(false) {
+        recipient.told = Some(status);
+    }
+    turn.pass_delivery(place, status, report, entropy);
+}
+
+/// Decide about a mail that came back, or a notification of what became of one (RFC 3464): the recipients that it
+/// names, of a mail that went to this very peer, have failed.
+pub(crate) fn bounced(
+    mut turn: Turn<'_>,
+    arrival: &Arrival,
+    bounce: &Bounce,
+    entropy: Entropy<'_>,
+) -> Decision {
+    let key = bounce.transaction_id.as_ref().map(TransactionId::key);
+    let mail = bounce.internet_message_id.as_deref().and_then(|id| id.split('@').next());
+    let part = mail.and_then(|m| m.split('.').nth(1)?.parse::<usize>().ok());
+    let found = turn.ledger.transactions.iter().enumerate().find(|(i, t)| {
+        t.peer == arrival.peer && (Some(t.id.key()) == key || key.is_none() && Some(*i) == part)
+    });
+    let Some((_, transaction)) = found else { return ignored(turn.now, arrival) };
+    let open = |i: &u16| {
+        let state = turn.ledger.recipients[usize::from(*i)].state;
+        matches!(state, RecipientState::Forwarded | RecipientState::Unconfirmed)
+    };
+    let plan = turn.house.peer(&arrival.peer).map(|p| p.number_plan.clone()).unwrap_or_default();
+    let digits = |party: &Party| party.address.clone().normalised(&plan);
+    let mut failed: Vec<(u16, String)> = Vec::new();
+    for place in transaction.recipients.iter().copied().filter(open) {
+        let ours = &turn.ledger.recipients[usize::from(place)].party;
+        let named = bounce.failed.iter().find(|(path, _)| match path.as_ref().and_then(MailPath::party) {
+            Some(party) => digits(&party) == ours.address,
+            None => transaction.recipients.len() == 1,
+        });
+        if let Some((_, why)) = named {
+            failed.push((place, why.clone()));
+        }
+    }
+    if failed.is_empty() {
+        return ignored(turn.now, arrival);
+    }
+    for (place, why) in failed {
+        fail(&mut turn, &[place], Reason::Bounced, &arrival.peer, &why);
+    }
+    turn.conclude(entropy);
+    turn.finish(|_| taken())
+}
+
 /// The recipient that a report is about: whichever of its two parties is a recipient that we forwarded to this very
 /// peer (live peers swap them), or the only one that we did.
-fn reported_recipient(ledger: &Ledger, peer: &Peer, report: &Report<'_>) -> Option<u16> {
+pub(crate) fn reported_recipient(ledger: &Ledger, peer: &Peer, report: &Report<'_>) -> Option<u16> {
     let sent: Vec<u16> = ledger
         .transactions
         .iter()
@@ -245,6 +320,7 @@ fn owe(
         status,
         text,
         recipients: Vec::new(),
+        at: turn.now,
         entry: None,
     });
 }

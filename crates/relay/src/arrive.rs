@@ -3,64 +3,44 @@
 //! Owns: judgement of each recipient, recognition of repeats, the responses that follow. Never knows: how the mail
 //! looked. Every recipient was accepted at SMTP already (8.4.5), so every refusal here travels in a response.
 
+use crate::deliver::Way;
 use crate::event::{Answer, Arrival, Arrived};
-use crate::house::{House, Peer, ResponseStyle};
-use crate::ledger::{Ledger, Origin, Recipient, RecipientKind, RecipientState, Response, What};
+use crate::house::{House, Peer, PeerName, TransitMode};
+use crate::ledger::{Asker, Body, Ledger, Origin, Recipient, RecipientKind, RecipientState, What};
 use crate::pack::{Pack, pack_struct};
-use crate::report::Happening;
-use crate::route::Route;
 use crate::store::{Need, Op, TagKind};
 use crate::turn::{Decision, Entropy, Turn};
-use crate::verdict::{Reason, Reply};
+use crate::verdict::{Reason, Reply, refusal_text};
 use mms::{
-    AbstractMessage, Address, Expiry, ForwardReq, HeaderText, MailPath, MessageType, MmId, MmStatus, Party,
-    RequestStatus, Timestamp,
+    AbstractMessage, Address, Expiry, ForwardReq, HeaderText, MailPath, MmId, Party, RequestStatus, Timestamp,
 };
 use std::time::Duration;
+
+/// `Received` fields that may name us: our own from when it passed us, or another relay's that had it from us. More is a
+/// loop.
+const OWN_HOPS_MAX: usize = 1;
 
 /// What is remembered of a recipient of an earlier request with the same Message-ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Remembered {
-    mm: MmId,
-    len: u64,
-    digest: u32,
-    date: Option<Timestamp>,
-    status: RequestStatus,
-    text: Option<HeaderText>,
+    pub mm: MmId,
+    pub len: u64,
+    pub digest: u32,
+    pub date: Option<Timestamp>,
+    /// How it was answered; `None` while what becomes of it is not known.
+    pub status: Option<RequestStatus>,
+    pub text: Option<HeaderText>,
 }
 pack_struct!(Remembered { mm, len, digest, date, status, text });
 
-/// What one recipient of the request gets.
-struct Verdict {
-    state: RecipientState,
-    reason: Option<Reason>,
-    status: RequestStatus,
-    text: Option<HeaderText>,
-}
-
-impl Verdict {
-    fn stored() -> Self {
-        Self { state: RecipientState::Stored, reason: None, status: RequestStatus::Ok, text: None }
-    }
-
-    fn refused(reason: Reason, detail: Option<&str>) -> Self {
-        let text = match detail {
-            Some(detail) if !detail.is_empty() => format!("{}: {detail}", reason.text()),
-            _ => reason.text().to_owned(),
-        };
-        let text = Some(HeaderText::cleaned(&text).capped(256));
-        Self { state: RecipientState::Refused, reason: Some(reason), status: reason.request_status(), text }
-    }
-
-    /// A refusal that will pass is not remembered: the repeat shall find out anew.
-    fn is_lasting(&self) -> bool {
-        self.status != RequestStatus::ErrorNetworkProblem
-    }
+/// Length and digest of a body, by which a repeat is told from another MM under the same id.
+pub(crate) fn mail_matters(body: Option<Body>) -> (u64, u32) {
+    body.map_or((0, 0), |b| (b.len.saturating_sub(b.offset), b.digest))
 }
 
 /// The key under which a recipient of a request is remembered: peer, Message-ID, recipient (mm4 5.6).
 /// The Message-ID comes first so that all keys of one MM lie together.
-fn once_key(message_id: &str, peer: &str, recipient: &Address) -> Vec<u8> {
+pub(crate) fn once_key(message_id: &str, peer: &str, recipient: &Address) -> Vec<u8> {
     [b"req", message_id.as_bytes(), peer.as_bytes(), recipient.bare().as_bytes()].join(&0)
 }
 
@@ -68,12 +48,13 @@ fn once_key(message_id: &str, peer: &str, recipient: &Address) -> Vec<u8> {
 fn envelope_party(path: &MailPath, peer: &Peer) -> Party {
     match path.party() {
         Some(party) => Party { address: party.address.normalised(&peer.number_plan), ..party },
-        None => Party {
-            address: Address::AlphaCode(HeaderText::cleaned(path.local()).as_str().to_owned()),
-            domain: path.domain().cloned(),
-            name: None,
-        },
+        None => Party { address: unreadable(path), domain: path.domain().cloned(), name: None },
     }
+}
+
+/// What stands for a path that is no address.
+fn unreadable(path: &MailPath) -> Address {
+    Address::AlphaCode(HeaderText::cleaned(path.local()).as_str().to_owned())
 }
 
 /// Decide about a mail that is to be a new ledger: an `MM4_forward.REQ`, or something that must be refused.
@@ -88,8 +69,11 @@ pub(crate) fn arrived(
 ) -> Decision {
     let refuse = |reason: Reason| Decision::only(Some(Answer::Mail(reason.reply())));
     let Some(peer) = house.peer(&arrival.peer) else { return refuse(Reason::SenderDenied) };
-    if arrival.hops > house.limits.hops_max {
+    if arrival.hops > house.limits.hops_max || arrival.own_hops > OWN_HOPS_MAX {
         return refuse(Reason::Loop);
+    }
+    if let Some(stranger) = foreign_sender(peer, arrival) {
+        return Decision::only(Some(Answer::Mail(Reply::new(550, (5, 7, 1), stranger))));
     }
     let (request, type_trouble) = match &arrival.message {
         Arrived::NotMm4 => return refuse(Reason::NotMm4),
@@ -98,7 +82,7 @@ pub(crate) fn arrived(
         }
         Arrived::Message(AbstractMessage::ForwardReq(request)) => (request, None),
         // Responses and reports belong to ledgers that exist, or to none.
-        Arrived::Message(_) => return refuse(Reason::Fault),
+        Arrived::Message(_) | Arrived::Bounce(_) => return refuse(Reason::Fault),
     };
     let trouble =
         type_trouble.or_else(|| arrival.trouble.clone()).or_else(|| limits(house, request, arrival));
@@ -110,40 +94,84 @@ pub(crate) fn arrived(
     let mut turn = Turn::new(house, now, ledger, 0, false);
     turn.tell(What::Received, Some(&peer.name), &[], opening_words(arrival, request));
 
-    let mut verdicts: Vec<Verdict> = Vec::new();
-    let message_id = request.message_id.as_ref().map(|m| m.key().to_owned());
+    let repeats = Repeats { arrival, request, remembered };
+    if let Some(first) = repeats.undecided() {
+        return Decision::redirect(first);
+    }
+    let (mut ways, mut fresh) = (Vec::new(), false);
     for path in &arrival.recipients {
         let party = envelope_party(path, peer);
         if turn.ledger.recipients.iter().any(|r| r.party.address == party.address) {
             continue; // named twice: delivered once
         }
-        let mut verdict = match &trouble {
-            Some((reason, detail)) => Verdict::refused(*reason, Some(detail)),
-            None => judge(house, path, &party),
+        let way = match &trouble {
+            Some((reason, detail)) => Way::Nowhere(*reason, Some(detail.clone())),
+            None => judge(&turn, peer, path, &party),
         };
-        if let Some(message_id) = &message_id {
-            let key = once_key(message_id, peer.name.as_str(), &party.address);
-            verdict = recognise(&mut turn, arrival, request, key, remembered, verdict);
-        }
         let kind = recipient_kind(request, &party.address, peer);
         let place = turn.ledger.recipients.len() as u16;
-        turn.ledger.recipients.push(Recipient::new(party, kind, verdict.state, now));
-        turn.enter(place, verdict.state, verdict.reason, Some(verdict.status), verdict.text.clone());
-        verdicts.push(verdict);
+        let repeat = repeats.recognise(&mut turn, &party.address, &way);
+        turn.ledger.recipients.push(Recipient::new(party, kind, RecipientState::Duplicate, now));
+        match repeat {
+            Some((status, text)) => turn.enter(place, RecipientState::Duplicate, None, Some(status), text),
+            None => {
+                fresh = true;
+                ways.push((place, way));
+            }
+        }
     }
-
-    keep_and_tell(&mut turn, arrival, &verdicts);
-    let ack = request.ack_request == Some(true);
-    if ack {
-        owe_responses(&mut turn, peer, arrival, request, &verdicts);
-    }
-    report_early(&mut turn, peer, &verdicts, entropy);
-    let only_repeats = verdicts.iter().all(|v| v.state == RecipientState::Duplicate);
     let reply = Reply::new(250, (2, 0, 0), format!("{id} taken"));
-    if only_repeats && !ack {
+    let ack = request.ack_request == Some(true);
+    if !fresh && !ack {
         // Nothing new and nobody to answer: the first one's ledger says it all.
         return Decision::only(Some(Answer::Mail(reply)));
     }
+    turn.deliver(ways, entropy);
+    keep(&mut turn, arrival);
+    if ack {
+        note_mailbox(&mut turn, peer, request, arrival);
+    }
+    turn.conclude(entropy);
+    turn.finish(|_| Some(Answer::Mail(reply)))
+}
+
+/// A response or report of one peer for another, between whom MMs pass transparently: it passes as it came.
+pub(crate) fn passing(
+    house: &House,
+    now: Timestamp,
+    id: MmId,
+    arrival: &Arrival,
+    to: &PeerName,
+    entropy: Entropy<'_>,
+) -> Decision {
+    if arrival.hops > house.limits.hops_max || arrival.own_hops > OWN_HOPS_MAX {
+        return Decision::only(Some(Answer::Mail(Reason::Loop.reply())));
+    }
+    let origin = Origin::Received { peer: arrival.peer.clone(), mail_from: arrival.mail_from.clone() };
+    let begun = Ledger::new(id, origin, now, now.plus(house.retry.give_up));
+    let message_type = match &arrival.message {
+        Arrived::Message(message) => message.message_type().as_str(),
+        _ => "mail",
+    };
+    let ledger = Ledger { request: Some(ForwardReq::default()), body: arrival.body, ..begun };
+    let mut turn = Turn::new(house, now, ledger, 0, false);
+    turn.tell(What::Received, Some(&arrival.peer), &[], format!("{message_type}, for peer {to}"));
+    for path in &arrival.recipients {
+        let address = path.party().map_or_else(|| unreadable(path), |party| party.address);
+        let domain = path.domain().cloned();
+        let party = Party { address, domain, name: None };
+        let begun = Recipient::new(party, RecipientKind::To, RecipientState::Queued, now);
+        turn.ledger.recipients.push(Recipient { path: Some(path.clone()), concluded: true, ..begun });
+    }
+    let everybody = (0..turn.ledger.recipients.len() as u16).collect();
+    turn.open_transaction(to, everybody, 0, now, 0, entropy);
+    for transaction in &mut turn.ledger.transactions {
+        transaction.transit = Some(TransitMode::Transparent);
+    }
+    if let Some(content) = arrival.content.clone() {
+        turn.keep_content(content);
+    }
+    let reply = Reply::new(250, (2, 0, 0), format!("{id} taken"));
     turn.finish(|_| Some(Answer::Mail(reply)))
 }
 
@@ -186,65 +214,124 @@ pub(crate) fn validity(house: &House, request: &ForwardReq, now: Timestamp) -> T
     wanted.min(now.plus(limits.expiry_max))
 }
 
-/// What a recipient gets, as far as only the recipient counts.
-fn judge(house: &House, path: &MailPath, party: &Party) -> Verdict {
+/// Where a recipient of a request goes, as far as only the recipient counts.
+fn judge(turn: &Turn<'_>, peer: &Peer, path: &MailPath, party: &Party) -> Way {
+    let is_code = matches!(party.address, Address::ShortCode(_) | Address::AlphaCode(_));
     if path.party().is_none() {
-        return Verdict::refused(Reason::NotAnAddress, None);
-    }
-    match house.route(party) {
-        Route::Local(_) => Verdict::stored(),
-        Route::Peer(_) => Verdict::refused(Reason::NoTransit, None),
-        Route::Nowhere(Reason::NoRoute) => {
-            let foreign = party.path().domain().is_some_and(|d| !house.domains.contains(d));
-            Verdict::refused(if foreign { Reason::NoTransit } else { Reason::NotServed }, None)
-        }
-        Route::Nowhere(reason) => Verdict::refused(reason, None),
+        Way::Nowhere(Reason::NotAnAddress, None)
+    } else if is_code && !peer.profile.short_codes {
+        // A short code means something inside one MMSE only, unless it was agreed otherwise.
+        Way::Nowhere(Reason::NotServed, None)
+    } else {
+        turn.way(party)
     }
 }
 
-/// Compare with what is remembered: a repeat is not delivered again and is answered as the first time (mm4 5.6).
-fn recognise(
-    turn: &mut Turn<'_>,
-    arrival: &Arrival,
-    request: &ForwardReq,
-    key: Vec<u8>,
-    remembered: &[(Vec<u8>, Vec<u8>)],
-    verdict: Verdict,
-) -> Verdict {
-    let (len, digest) = arrival.body.map_or((0, 0), |b| (b.len.saturating_sub(b.offset), b.digest));
-    let now = Remembered {
-        mm: turn.ledger.id,
-        len,
-        digest,
-        date: request.date,
-        status: verdict.status,
-        text: verdict.text.clone(),
-    };
-    let mut value = Vec::with_capacity(64);
-    now.pack(&mut value);
-    let keep_until = turn.ledger.expires.max(turn.now.plus(turn.house.limits.duplicates_kept));
-    let before = remembered.iter().find(|(k, _)| *k == key);
-    let Some(first) = before.and_then(|(_, v)| Remembered::unpack(&mut v.as_slice()).ok()) else {
-        if verdict.is_lasting() {
-            turn.need(Need::Once { key, value, keep_until });
+/// What the store knows of earlier requests with this Message-ID.
+struct Repeats<'a> {
+    arrival: &'a Arrival,
+    request: &'a ForwardReq,
+    remembered: &'a [(Vec<u8>, Vec<u8>)],
+}
+
+impl Repeats<'_> {
+    fn known(&self) -> impl Iterator<Item = Remembered> + '_ {
+        self.remembered.iter().filter_map(|(_, v)| Remembered::unpack(&mut v.as_slice()).ok())
+    }
+
+    fn is_same(&self, first: &Remembered) -> bool {
+        (first.len, first.digest) == mail_matters(self.arrival.body) || first.date == self.request.date
+    }
+
+    /// The MM that this is a repeat of, if what becomes of that is not known yet: then that MM answers.
+    fn undecided(&self) -> Option<MmId> {
+        let first = self.known().find(|first| first.status.is_none() && self.is_same(first))?;
+        let whole = self.known().count() == self.arrival.recipients.len()
+            && self.known().all(|other| other.mm == first.mm);
+        whole.then_some(first.mm)
+    }
+
+    /// Compare with what is remembered: a repeat is not delivered again and is answered as the first time (mm4 5.6).
+    /// What is new is remembered from now on, unless it is refused for a reason that will pass.
+    fn recognise(
+        &self,
+        turn: &mut Turn<'_>,
+        recipient: &Address,
+        way: &Way,
+    ) -> Option<(RequestStatus, Option<HeaderText>)> {
+        let message_id = self.request.message_id.as_ref()?;
+        let peer = &self.arrival.peer;
+        let key = once_key(message_id.key(), peer.as_str(), recipient);
+        let (len, digest) = mail_matters(self.arrival.body);
+        let (status, text) = match way {
+            Way::Here(_) => (Some(RequestStatus::Ok), None),
+            Way::On(_) | Way::Ask => (None, None),
+            Way::Nowhere(reason, detail) => {
+                (Some(reason.request_status()), Some(refusal_text(*reason, detail.as_deref())))
+            }
+        };
+        // The repeat of a refusal that will pass shall find out anew.
+        let lasting = status != Some(RequestStatus::ErrorNetworkProblem);
+        let now = Remembered { mm: turn.ledger.id, len, digest, date: self.request.date, status, text };
+        let mut value = Vec::with_capacity(64);
+        now.pack(&mut value);
+        let keep_until = turn.remember_until();
+        let before = self.remembered.iter().find(|(k, _)| *k == key);
+        let Some(first) = before.and_then(|(_, v)| Remembered::unpack(&mut v.as_slice()).ok()) else {
+            if lasting {
+                turn.need(Need::Once { key, value, keep_until });
+            }
+            return None;
+        };
+        let passed = first.status == Some(RequestStatus::ErrorNetworkProblem);
+        if self.is_same(&first) && !passed {
+            turn.tell(What::Repeated, Some(peer), &[], format!("first came as {}", first.mm));
+            // Undecided, and mixed with other recipients: it may be asked again.
+            let undecided = HeaderText::cleaned("not decided yet, ask again");
+            let text = if first.status.is_none() { Some(undecided) } else { first.text };
+            return Some((first.status.unwrap_or(RequestStatus::ErrorNetworkProblem), text));
         }
-        return verdict;
+        if !passed {
+            let text = format!(
+                "same Message-ID as {}, but other content and another Date: taken as a new MM",
+                first.mm
+            );
+            turn.tell(What::Ignored, Some(peer), &[], text);
+        }
+        if lasting {
+            turn.op(Op::Remember { key, value, keep_until });
+        }
+        None
+    }
+}
+
+/// Decide about a repeat of a request whose outcome is not known yet.
+pub(crate) fn asked_again(mut turn: Turn<'_>, arrival: &Arrival) -> Decision {
+    let reply = Reply::new(250, (2, 0, 0), format!("{} taken", turn.ledger.id));
+    if let Arrived::Message(AbstractMessage::ForwardReq(request)) = &arrival.message
+        && let Some(peer) = turn.house.peer(&arrival.peer)
+    {
+        let to = response_mailbox(peer, request, arrival.mail_from.as_ref());
+        turn.ask_again(request, Asker { transaction_id: request.transaction_id.clone(), to });
+    }
+    turn.finish(|_| Some(Answer::Mail(reply)))
+}
+
+/// Words of a peer that may speak for itself only, and speaks for somebody else.
+fn foreign_sender(peer: &Peer, arrival: &Arrival) -> Option<String> {
+    if !peer.profile.own_senders {
+        return None;
+    }
+    let sender = match &arrival.message {
+        Arrived::Message(AbstractMessage::ForwardReq(request)) => request.sender.as_ref(),
+        _ => None,
     };
-    let same_content = (first.len, first.digest) == (len, digest);
-    if same_content || first.date == request.date {
-        let (status, text) = (first.status, first.text);
-        let peer = arrival.peer.clone();
-        turn.tell(What::Repeated, Some(&peer), &[], format!("first came as {}", first.mm));
-        return Verdict { state: RecipientState::Duplicate, reason: None, status, text };
-    }
-    let peer = arrival.peer.clone();
-    let text =
-        format!("same Message-ID as {}, but other content and another Date: taken as a new MM", first.mm);
-    turn.tell(What::Ignored, Some(&peer), &[], text);
-    if verdict.is_lasting() {
-        turn.op(Op::Remember { key, value, keep_until });
-    }
-    verdict
+    let foreign = |path: &&MailPath| path.domain().is_some_and(|d| !peer.owns(d));
+    let path = [arrival.mail_from.as_ref(), sender].into_iter().flatten().find(foreign)?;
+    Some(format!(
+        "sender {} is in no domain of this peer",
+        HeaderText::cleaned(&path.to_string()).capped(100)
+    ))
 }
 
 /// To, Cc, or in the envelope only (RFC 4356 2.1.3.3).
@@ -262,104 +349,40 @@ fn recipient_kind(request: &ForwardReq, address: &Address, peer: &Peer) -> Recip
     }
 }
 
-/// The content is kept if anybody gets it; mailboxes and history say who did and who did not, and why.
-fn keep_and_tell(turn: &mut Turn<'_>, arrival: &Arrival, verdicts: &[Verdict]) {
-    let places = |state: RecipientState| -> Vec<u16> {
-        (0..verdicts.len() as u16).filter(|i| verdicts[usize::from(*i)].state == state).collect()
-    };
-    let stored = places(RecipientState::Stored);
+/// The content is kept if anybody gets it.
+fn keep(turn: &mut Turn<'_>, arrival: &Arrival) {
     let expired = turn.ledger.expires <= turn.now;
-    if stored.is_empty() || expired {
-        turn.ledger.body = None;
-    } else if let Some(content) = arrival.content.clone() {
-        turn.keep_content(content);
+    let goes_on = |r: &Recipient| match r.state {
+        RecipientState::Routing | RecipientState::Queued => true,
+        RecipientState::Stored => !expired,
+        _ => false,
+    };
+    let accepted = |r: &Recipient| goes_on(r) || r.state == RecipientState::Expired;
+    if turn.ledger.recipients.iter().any(accepted)
+        && let Some(key) = turn.ledger.request.as_ref().and_then(|r| r.message_id.as_ref())
+    {
+        let value = key.key().to_owned();
+        turn.tag(TagKind::MessageId, value);
     }
-    if !stored.is_empty() {
-        if expired {
-            // Accepted all the same, so that the originator hears of it by report (mm4 2.7).
-            turn.tell(What::Expired, None, &stored, "had expired before it arrived");
-            for i in &stored {
-                turn.enter(*i, RecipientState::Expired, Some(Reason::Expired), None, None);
-            }
-        } else {
-            turn.tell(What::Stored, None, &stored, "");
-            for i in &stored {
-                let value = turn.ledger.recipients[usize::from(*i)].party.address.value();
-                turn.tag(TagKind::Mailbox, value);
-            }
-        }
-        if let Some(key) = turn.ledger.request.as_ref().and_then(|r| r.message_id.as_ref()) {
-            let value = key.key().to_owned();
-            turn.tag(TagKind::MessageId, value);
-        }
-    }
-    for i in places(RecipientState::Refused) {
-        let text = verdicts[usize::from(i)].text.as_ref().map_or(String::new(), |t| t.to_string());
-        turn.tell(What::Refused, None, &[i], text);
+    match arrival.content.clone() {
+        Some(content) if turn.ledger.recipients.iter().any(goes_on) => turn.keep_content(content),
+        _ => turn.ledger.body = None,
     }
 }
 
-/// Reports that are due at once: what had expired before it came, and recipients whose refusal the one collective
-/// response does not tell (mm4 5.4).
-fn report_early(turn: &mut Turn<'_>, peer: &Peer, verdicts: &[Verdict], entropy: Entropy<'_>) {
-    let accepted = verdicts.iter().any(|v| v.status == RequestStatus::Ok);
-    let untold = accepted && peer.profile.response_style == ResponseStyle::Collective;
-    for (i, verdict) in verdicts.iter().enumerate() {
-        let place = i as u16;
-        let state = turn.ledger.recipients[i].state;
-        if state == RecipientState::Expired {
-            turn.report_delivery(place, Happening::ours(MmStatus::Expired), None, entropy);
-        } else if let (RecipientState::Refused, Some(reason), true) = (state, verdict.reason, untold) {
-            turn.report_delivery(place, Happening::ours(reason.mm_status()), verdict.text.clone(), entropy);
-        }
-    }
-}
-
-/// The responses to one request: one for each distinct status, or a collective one, as the peer can read them.
-fn owe_responses(
-    turn: &mut Turn<'_>,
-    peer: &Peer,
-    arrival: &Arrival,
-    request: &ForwardReq,
-    verdicts: &[Verdict],
-) {
+/// Say so when the response does not go where the request wants it.
+fn note_mailbox(turn: &mut Turn<'_>, peer: &Peer, request: &ForwardReq, arrival: &Arrival) {
     let to = response_mailbox(peer, request, arrival.mail_from.as_ref());
     if let Some(system) = request.originator_system.as_ref().filter(|s| *s != &to && s.domain().is_some()) {
         let text = format!("X-Mms-Originator-System {system} is not of this peer; the response goes to {to}");
         turn.tell(What::Ignored, Some(&peer.name), &[], text);
-    }
-    let mut groups: Vec<(RequestStatus, Option<HeaderText>, Vec<Party>)> = Vec::new();
-    for (verdict, recipient) in verdicts.iter().zip(&turn.ledger.recipients) {
-        let party = Party::from(recipient.party.address.clone());
-        match groups.iter_mut().find(|(status, text, _)| *status == verdict.status && *text == verdict.text) {
-            Some((_, _, parties)) => parties.push(party),
-            None => groups.push((verdict.status, verdict.text.clone(), vec![party])),
-        }
-    }
-    if peer.profile.response_style == ResponseStyle::Collective {
-        let ok = groups.iter().position(|(status, ..)| *status == RequestStatus::Ok);
-        let (status, text, _) = groups.swap_remove(ok.unwrap_or(0));
-        groups = vec![(status, text, Vec::new())];
-    }
-    for (status, text, recipients) in groups {
-        turn.owe(Response {
-            kind: MessageType::ForwardRes,
-            peer: peer.name.clone(),
-            to: to.clone(),
-            transaction_id: request.transaction_id.clone(),
-            message_id: request.message_id.clone(),
-            status,
-            text,
-            recipients,
-            entry: None,
-        });
     }
 }
 
 /// The mailbox at the peer that wants a response: Originator-System, or without one `Sender`, or without one the
 /// envelope sender; but only if it is the peer's own, else the peer's configured system address. The host that is
 /// connected to is never taken from a message.
-fn response_mailbox(peer: &Peer, request: &ForwardReq, mail_from: Option<&MailPath>) -> MailPath {
+pub(crate) fn response_mailbox(peer: &Peer, request: &ForwardReq, mail_from: Option<&MailPath>) -> MailPath {
     match &request.originator_system {
         Some(system) => mailbox_of(peer, [Some(system)]),
         None => mailbox_of(peer, [request.sender.as_ref(), mail_from]),

@@ -1,7 +1,7 @@
 //! An errand came back: what its outcome means for the MM (mm4 5.4, 5.5).
 
 use crate::event::{Carried, Told};
-use crate::house::PeerName;
+use crate::house::{PeerName, TransitMode};
 use crate::ledger::{Part, RESPONSE, RecipientState, Transaction, TransactionState, What};
 use crate::store::Entry;
 use crate::turn::{Decision, Entropy, Turn};
@@ -21,6 +21,9 @@ pub(crate) fn carried(
     match Part::of(part) {
         Part::Response(_) => response_carried(&mut turn, part, entry.attempt, how),
         Part::Report(_) => turn.report_carried(part, entry.attempt, how),
+        Part::Notice(_) if matches!(how, Carried::Unable(_)) => turn.ack(part), // nothing to tell any more
+        Part::Notice(_) => turn.notice_carried(part, entry.attempt, how, entropy),
+        Part::Lookup => turn.ack(part),
         Part::Transaction(i) => {
             let Some(transaction) = turn.ledger.transactions.get(i).cloned() else {
                 return turn.finish(|_| None);
@@ -28,6 +31,7 @@ pub(crate) fn carried(
             match transaction.state {
                 TransactionState::Queued => {
                     forward_carried(&mut turn, entry, &transaction, places, how, entropy);
+                    turn.conclude(entropy);
                 }
                 // Its response overtook the reply of the peer's SMTP; all is said.
                 TransactionState::Awaiting(_) | TransactionState::Settled => turn.ack(part),
@@ -39,6 +43,7 @@ pub(crate) fn carried(
 
 fn response_carried(turn: &mut Turn<'_>, part: u16, attempt: u32, how: &Carried) {
     let Some(response) = turn.ledger.responses.get(usize::from(part & !RESPONSE)) else { return };
+    let response = response.clone();
     let peer = response.peer.clone();
     let words = format!("{} {}", response.kind, response.status);
     let (passing, why) = match how {
@@ -55,7 +60,7 @@ fn response_carried(turn: &mut Turn<'_>, part: u16, attempt: u32, how: &Carried)
         Carried::Unreachable(why) => (true, why.clone()),
         Carried::Unable(why) => (false, why.clone()),
     };
-    let deadline = turn.ledger.answer_by(turn.house);
+    let deadline = response.bring_by(turn.house);
     match turn.house.retry.next(attempt + 1, turn.now, deadline).filter(|_| passing) {
         Some(due) => {
             turn.retry(part, due);
@@ -153,9 +158,12 @@ fn apply(
         return;
     }
     turn.ack(part);
-    let awaits = turn.house.peer(peer).is_some_and(|p| p.profile.expects_response);
+    let transparent = transaction.transit == Some(TransitMode::Transparent);
+    let awaits = !transparent && turn.house.peer(peer).is_some_and(|p| p.profile.expects_response);
     for place in &sorted.taken {
         turn.enter(*place, RecipientState::Forwarded, None, None, None);
+        // What passed as it came is answered by whoever has it now.
+        turn.ledger.recipients[usize::from(*place)].concluded |= transparent;
     }
     turn.tell(What::Forwarded, Some(peer), &sorted.taken, sorted.taken_words);
     let state = if awaits {

@@ -1,17 +1,23 @@
 //! What may happen to the heart: the closed list of events, and the answers that those who caused them get.
 
-use crate::house::PeerName;
+use crate::house::{HookName, PeerName};
 use crate::ledger::{Body, Ledger};
+use crate::lookup::Found;
 use crate::store::{ContentRef, Entry};
 use crate::verdict::{Reason, Reply};
-use mms::{AbstractMessage, ForwardReq, MailPath, MmId, Party};
+use mms::{AbstractMessage, ForwardReq, MailPath, MmId, Party, TransactionId};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An MM that a user or application of ours hands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission {
-    /// By what means it came: `cli`.
+    /// By whom: `cli`, or `application NAME`.
     pub by: String,
+    /// The webhook that hears what becomes of it.
+    pub hook: Option<HookName>,
+    /// By what the same submission is recognised when it is handed in again.
+    pub once: Option<Once>,
     /// The sender; must be one of ours.
     pub from: Party,
     /// Disclosed recipients.
@@ -29,6 +35,17 @@ pub struct Submission {
     pub content: Option<ContentRef>,
 }
 
+/// What makes a submission one: the key that its application chose, and what was asked under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// The application and its key.
+    pub key: Vec<u8>,
+    /// A digest of everything that was asked.
+    pub digest: [u8; 32],
+    /// How long it is remembered.
+    pub kept: Duration,
+}
+
 /// A mail that a peer brought, read but not judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
@@ -44,6 +61,8 @@ pub struct Arrival {
     pub trouble: Option<(Reason, String)>,
     /// How many `Received` fields it has.
     pub hops: usize,
+    /// How many of them name us.
+    pub own_hops: usize,
     /// Octets of the content after decoding, about.
     pub decoded_size: u64,
     /// The content, header block included.
@@ -65,8 +84,21 @@ pub enum Arrived {
         /// Ids, addresses and whether an answer is asked for.
         request: ForwardReq,
     },
+    /// A mail system returned a mail of ours (RFC 3464), or says what became of it.
+    Bounce(Bounce),
     /// Ordinary mail.
     NotMm4,
+}
+
+/// A delivery status notification about a mail of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounce {
+    /// STD 11 `Message-ID` of the returned mail, without angle brackets.
+    pub internet_message_id: Option<String>,
+    /// Its `X-Mms-Transaction-ID`.
+    pub transaction_id: Option<TransactionId>,
+    /// Recipients that the mail failed for, and why; empty = all.
+    pub failed: Vec<(Option<MailPath>, String)>,
 }
 
 /// How an attempt to bring an errand to its peer ended.
@@ -128,6 +160,15 @@ pub enum Event {
         /// How it ended.
         how: Carried,
     },
+    /// A look-up came back.
+    Found {
+        /// The look-up's entry, as it was handed out.
+        entry: Entry,
+        /// What was found about each recipient, by its place.
+        found: Vec<(u16, Found)>,
+    },
+    /// A request was repeated whose outcome is not known yet; for the MM that it came as at first.
+    AskedAgain(Box<Arrival>),
     /// A local recipient did something with the MM.
     Handled {
         /// Which recipient; `None` = every local one.
@@ -154,6 +195,16 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The entry that the event settles.
+    pub(crate) const fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Carried { entry, .. } | Self::Found { entry, .. } => Some(entry),
+            _ => None,
+        }
+    }
+}
+
 /// What the one who caused an event is told, once everything that the answer promises is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -161,6 +212,8 @@ pub enum Answer {
     Mail(Reply),
     /// The MM, as it is now.
     Ledger(Arc<Ledger>),
+    /// This was handed in before, as this MM; `false` when under the same key something else was asked.
+    Repeated(MmId, bool),
     /// There is no such MM.
     Unknown(MmId),
     /// It was refused, or could not be stored; nothing of it happened.

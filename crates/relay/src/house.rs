@@ -2,8 +2,13 @@
 //!
 //! Owns: policy as plain data, replaced as a whole when it is reloaded. Never knows: files, sockets, hosts.
 
-use mms::{Address, Domain, MailPath, Number, NumberPlan, Version};
-use std::collections::BTreeSet;
+pub use crate::lookup::Discovery;
+pub use crate::profile::{Knob, MailFrom, NumberForm, NumbersOut, Profile, ResponseStyle};
+
+use crate::event::Arrival;
+use crate::store::QueueId;
+use mms::{AbstractMessage, Address, Domain, MailPath, MessageType, Number, NumberPlan};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +27,11 @@ impl PeerName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its queue.
+    pub fn queue(&self) -> QueueId {
+        QueueId(self.0.clone())
+    }
 }
 
 impl fmt::Display for PeerName {
@@ -36,55 +46,62 @@ impl fmt::Debug for PeerName {
     }
 }
 
-/// How a peer likes its MM4, and what it cannot do. Each knob exists because live peers differ in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
-    /// The version that we announce to this peer.
-    pub version: Version,
-    /// Put our ids into quotation marks.
-    pub quote_ids: bool,
-    /// Write `From` and `To` without a domain.
-    pub bare_addresses: bool,
-    /// One mail for each recipient instead of one for all.
-    pub split_recipients: bool,
-    /// At most this many recipients in one mail.
-    pub recipients_max: usize,
-    /// How we answer one request with several outcomes.
-    pub response_style: ResponseStyle,
-    /// Whether the peer sends responses at all. If not, none is asked for and none is awaited.
-    pub expects_response: bool,
-    /// Whether a response is asked for on our reports. Rare between live peers.
-    pub acknowledged_reports: bool,
-    /// Put an anonymous mailbox of ours into `From` when the sender is hidden.
-    pub anonymise_hidden: bool,
-    /// At most this many octets in one MM to this peer; `None` = whatever its `SIZE` says.
-    pub size_max: Option<u64>,
-}
+/// The configured name of a webhook.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HookName(pub Arc<str>);
 
-impl Default for Profile {
-    fn default() -> Self {
-        Self {
-            version: Version::OURS,
-            quote_ids: false,
-            bare_addresses: false,
-            split_recipients: false,
-            recipients_max: 100,
-            response_style: ResponseStyle::Individual,
-            expects_response: true,
-            acknowledged_reports: false,
-            anonymise_hidden: false,
-            size_max: None,
-        }
+impl HookName {
+    /// The webhook with this name.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The queue of its notices. No peer can have this name.
+    pub fn queue(&self) -> QueueId {
+        QueueId::new(&format!("hook:{}", self.0))
     }
 }
 
-/// How a request to several recipients with different outcomes is answered (TS 23.140 8.4.1.1 allows both).
+impl fmt::Display for HookName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for HookName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How MMs of one peer pass through us to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseStyle {
-    /// One response for each distinct status, each naming its recipients.
-    Individual,
-    /// Exactly one response, for peers that would apply an error to everybody: `Ok` if anybody was accepted.
-    Collective,
+pub enum TransitMode {
+    /// Our own transaction with the next Relay/Server; its outcome is answered to the one before.
+    BackToBack,
+    /// As it came, with one more `Received`; responses and reports pass us by, or through us as they are.
+    Transparent,
+}
+
+/// To whom a peer may send through us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transit {
+    /// To these peers.
+    pub to: BTreeMap<PeerName, TransitMode>,
+    /// To every other peer.
+    pub to_any: Option<TransitMode>,
+}
+
+impl Transit {
+    /// How an MM may pass to this peer, if at all.
+    pub fn mode(&self, to: &PeerName) -> Option<TransitMode> {
+        self.to.get(to).copied().or(self.to_any)
+    }
 }
 
 /// Another operator's Relay/Server.
@@ -103,7 +120,7 @@ pub struct Peer {
     /// How it writes numbers.
     pub number_plan: NumberPlan,
     /// Peers to which it may send through us.
-    pub transit: BTreeSet<PeerName>,
+    pub transit: Transit,
     /// How it likes its MM4.
     pub profile: Profile,
 }
@@ -118,7 +135,7 @@ impl Peer {
             prefixes: Vec::new(),
             deny: Vec::new(),
             number_plan: NumberPlan::default(),
-            transit: BTreeSet::new(),
+            transit: Transit::default(),
             profile: Profile::default(),
         }
     }
@@ -134,13 +151,22 @@ impl Peer {
 pub enum Dock {
     /// Kept here until fetched.
     Mailbox,
+    /// Told to an application, which fetches it.
+    Hook(HookName),
 }
 
 impl Local {
     /// Everybody in these prefixes (digits without `+`), by mailbox.
     pub fn mailboxes(prefixes: Vec<String>) -> Self {
         let barred = BTreeSet::new();
-        Self { prefixes, subscribers: None, barred, dock: Dock::Mailbox, available: true }
+        Self {
+            prefixes,
+            subscribers: None,
+            barred,
+            codes: BTreeSet::new(),
+            dock: Dock::Mailbox,
+            available: true,
+        }
     }
 }
 
@@ -153,6 +179,8 @@ pub struct Local {
     pub subscribers: Option<BTreeSet<Number>>,
     /// These may neither send nor receive.
     pub barred: BTreeSet<Number>,
+    /// Short codes, numeric or alphanumeric, that are ours.
+    pub codes: BTreeSet<String>,
     /// Where their MMs go.
     pub dock: Dock,
     /// `false` while it is out of service: MMs are answered `Error-network-problem`, and the peer may try again.
@@ -247,6 +275,10 @@ pub struct House {
     pub locals: Vec<Local>,
     /// Our peers.
     pub peers: Vec<Peer>,
+    /// Webhooks of applications.
+    pub hooks: Vec<HookName>,
+    /// When somebody outside is asked where a number is served.
+    pub discovery: Discovery,
     /// When to try again.
     pub retry: Retry,
     /// Limits and lifetimes.
@@ -268,6 +300,8 @@ impl House {
             number_plan: NumberPlan::default(),
             locals: Vec::new(),
             peers: Vec::new(),
+            hooks: Vec::new(),
+            discovery: Discovery::default(),
             retry: Retry::default(),
             limits: Limits::default(),
         }
@@ -281,6 +315,42 @@ impl House {
     /// The peer with this name.
     pub fn peer(&self, name: &PeerName) -> Option<&Peer> {
         self.peers.iter().find(|p| p.name == *name)
+    }
+
+    /// Whether errands of this queue have somewhere to go: to a peer, a webhook, or a look-up.
+    pub(crate) fn serves(&self, queue: &PeerName) -> bool {
+        let hook = queue.as_str().strip_prefix("hook:");
+        crate::lookup::is_queue(queue)
+            || hook.is_some_and(|name| self.hooks.iter().any(|h| h.as_str() == name))
+            || self.peer(queue).is_some()
+    }
+
+    /// How an MM of one peer may pass to another, if at all.
+    pub fn transit(&self, from: &PeerName, to: &PeerName) -> Option<TransitMode> {
+        self.peer(from).filter(|_| from != to)?.transit.mode(to)
+    }
+
+    /// The peer to which a response or report passes as it came: it is addressed to that peer, whose MMs pass
+    /// transparently to the peer that it comes from.
+    pub fn passes(&self, arrival: &Arrival, message: &AbstractMessage) -> Option<PeerName> {
+        self.passes_to(&arrival.peer, message.message_type(), &arrival.recipients)
+    }
+
+    /// The same for what is known of a mail before its content is kept.
+    pub fn passes_to(
+        &self,
+        from: &PeerName,
+        message_type: MessageType,
+        recipients: &[MailPath],
+    ) -> Option<PeerName> {
+        if message_type == MessageType::ForwardReq {
+            return None;
+        }
+        let domain = recipients.first()?.domain()?;
+        let to = self.peers.iter().find(|p| p.owns(domain))?;
+        let one = recipients.iter().all(|r| r.domain().is_some_and(|d| to.owns(d)));
+        let transparent = self.transit(&to.name, from) == Some(TransitMode::Transparent);
+        (one && transparent).then(|| to.name.clone())
     }
 
     /// The address as a user of ours means it.

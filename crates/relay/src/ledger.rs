@@ -6,10 +6,12 @@
 //! A crash leaves the last committed ledger. An errand that was in flight is due again; the recipient Relay/Server
 //! discards the repeat by Message-ID (TS 23.140 8.4.1; RFC 1047 says why no sender can do better).
 
-use crate::house::PeerName;
+use crate::house::{HookName, PeerName, TransitMode};
+use crate::lookup;
+use crate::notice::Notice;
 use crate::pack::{Damaged, Pack, damaged, pack_struct, pack_words};
 use crate::report::Report;
-use crate::store::{Entry, EntryId, QueueId};
+use crate::store::{Entry, EntryId};
 use crate::verdict::Reason;
 use mms::{
     ForwardReq, HeaderText, MailPath, MessageId, MessageType, MmId, MmStatus, Party, ReadStatus,
@@ -38,8 +40,14 @@ pub struct Ledger {
     pub transactions: Vec<Transaction>,
     /// Responses that we owe.
     pub responses: Vec<Response>,
+    /// Who else asked for a response while the outcome was open: repeats under other transaction ids.
+    pub askers: Vec<Asker>,
     /// Reports of ours to the originator's Relay/Server.
     pub reports: Vec<Report>,
+    /// What applications are told by webhook.
+    pub notices: Vec<Notice>,
+    /// The look-up that recipients in [`RecipientState::Routing`] wait for: due time and attempts.
+    pub lookup: Option<(Timestamp, u32)>,
     /// What happened, oldest first.
     pub history: Vec<Moment>,
     /// Moments left out of the middle of a long history.
@@ -51,8 +59,10 @@ pub struct Ledger {
 pub enum Origin {
     /// Handed in by a user or application of ours.
     Submitted {
-        /// By what means: `cli`.
+        /// By whom: `cli`, or `application NAME`.
         by: String,
+        /// The webhook that hears what becomes of it.
+        hook: Option<HookName>,
     },
     /// From a peer.
     Received {
@@ -96,6 +106,8 @@ impl RecipientKind {
 pub struct Recipient {
     /// The address in canonical form, with the domain that the envelope had.
     pub party: Party,
+    /// The path that a look-up gave for the envelope, if one did (TS 23.140 annex G).
+    pub path: Option<MailPath>,
     /// How it is addressed.
     pub kind: RecipientKind,
     /// How far it got.
@@ -112,11 +124,17 @@ pub struct Recipient {
     pub mm_status: Option<MmStatus>,
     /// What a read-reply report said.
     pub read_status: Option<ReadStatus>,
+    /// What the submitting user or application may know of `mm_status` (mm4 5.7).
+    pub told: Option<MmStatus>,
+    /// Whether the peer that sent the MM was told the outcome, or need not be.
+    pub concluded: bool,
 }
 
 /// How far an MM got for one recipient. The order is the order in which states may follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecipientState {
+    /// Waits for a look-up to tell where it goes.
+    Routing,
     /// Waits for its peer.
     Queued,
     /// The peer's SMTP said `250`; a response may be awaited.
@@ -145,6 +163,7 @@ pub enum RecipientState {
 
 impl RecipientState {
     const ALL: &'static [Self] = &[
+        Self::Routing,
         Self::Queued,
         Self::Forwarded,
         Self::Unconfirmed,
@@ -162,6 +181,7 @@ impl RecipientState {
     /// One word for JSON and tables.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Routing => "routing",
             Self::Queued => "queued",
             Self::Forwarded => "forwarded",
             Self::Unconfirmed => "unconfirmed",
@@ -193,6 +213,8 @@ pub struct Transaction {
     pub peer: PeerName,
     /// Places in [`Ledger::recipients`].
     pub recipients: Vec<u16>,
+    /// How it passes through us, if a peer sent it.
+    pub transit: Option<TransitMode>,
     /// How far it got.
     pub state: TransactionState,
     /// Sent again because no response came, so many times.
@@ -233,8 +255,19 @@ pub struct Response {
     pub text: Option<HeaderText>,
     /// The recipients that it names; empty = all.
     pub recipients: Vec<Party>,
+    /// Since when we owe it.
+    pub at: Timestamp,
     /// Its entry in the peer's queue; `None` once it was sent or given up.
     pub entry: Option<(Timestamp, u32)>,
+}
+
+/// Where a response is awaited, and under which transaction id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The request's, octet for octet.
+    pub transaction_id: Option<TransactionId>,
+    /// The mailbox at the peer that the MM came from.
+    pub to: MailPath,
 }
 
 /// One line of history.
@@ -286,6 +319,8 @@ whats! {
     Repeated = "repeated", "recognised as a repeat; not delivered again";
     /// Put into a mailbox.
     Stored = "stored", "put into the mailbox";
+    /// A look-up was made, or could not be.
+    Routed = "routed", "looked up where its recipients are served";
     /// Put into a peer's queue.
     Queued = "queued", "queued for the peer";
     /// The peer's SMTP took the request.
@@ -314,6 +349,10 @@ whats! {
     Expired = "expired", "expired";
     /// A report came.
     Report = "report", "report received";
+    /// An application took a notice, or did not.
+    Notified = "notified", "application told by webhook";
+    /// An application could not be told.
+    Unnotified = "unnotified", "application could not be told by webhook";
     /// Something that does not fit, and changed nothing.
     Ignored = "ignored", "ignored";
     /// An operator's doing.
@@ -322,17 +361,49 @@ whats! {
 pack_words!(What, RecipientKind, RecipientState, MessageType);
 
 pack_struct!(Body { len, offset, digest, eight_bit });
-pack_struct!(Recipient { party, kind, state, reason, status, text, since, mm_status, read_status });
-pack_struct!(Transaction { id, peer, recipients, state, resends, retries, entry });
-pack_struct!(Response { kind, peer, to, transaction_id, message_id, status, text, recipients, entry });
+pack_struct!(Recipient {
+    party,
+    path,
+    kind,
+    state,
+    reason,
+    status,
+    text,
+    since,
+    mm_status,
+    read_status,
+    told,
+    concluded
+});
+pack_struct!(Transaction { id, peer, recipients, transit, state, resends, retries, entry });
+pack_struct!(Asker { transaction_id, to });
+pack_struct!(Response { kind, peer, to, transaction_id, message_id, status, text, recipients, at, entry });
 pack_struct!(Moment { at, what, peer, recipients, text });
 
-impl Pack for PeerName {
+macro_rules! pack_name {
+    ($($ty:ty),+) => { $(
+        impl Pack for $ty {
+            fn pack(&self, out: &mut Vec<u8>) {
+                self.0.pack(out);
+            }
+            fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
+                Pack::unpack(input).map(Self)
+            }
+        }
+    )+ };
+}
+pack_name!(PeerName, HookName);
+
+impl Pack for TransitMode {
     fn pack(&self, out: &mut Vec<u8>) {
-        self.0.pack(out);
+        out.push(u8::from(*self == Self::Transparent));
     }
     fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
-        Pack::unpack(input).map(Self)
+        match u8::unpack(input)? {
+            0 => Ok(Self::BackToBack),
+            1 => Ok(Self::Transparent),
+            _ => damaged(input, "a way of transit"),
+        }
     }
 }
 
@@ -357,7 +428,10 @@ impl Pack for TransactionState {
 impl Pack for Origin {
     fn pack(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Submitted { by } => (0u8, by.clone()).pack(out),
+            Self::Submitted { by, hook } => {
+                (0u8, by.clone()).pack(out);
+                hook.pack(out);
+            }
             Self::Received { peer, mail_from } => {
                 (1u8, peer.0.clone()).pack(out);
                 mail_from.pack(out);
@@ -366,7 +440,7 @@ impl Pack for Origin {
     }
     fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
         match u8::unpack(input)? {
-            0 => Ok(Self::Submitted { by: Pack::unpack(input)? }),
+            0 => Ok(Self::Submitted { by: Pack::unpack(input)?, hook: Pack::unpack(input)? }),
             1 => Ok(Self::Received { peer: Pack::unpack(input)?, mail_from: Pack::unpack(input)? }),
             _ => damaged(input, "an origin"),
         }
@@ -374,13 +448,25 @@ impl Pack for Origin {
 }
 
 /// The first octet of every stored ledger: which shape follows.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 impl Recipient {
     /// A recipient about whom nothing is known yet.
     pub fn new(party: Party, kind: RecipientKind, state: RecipientState, since: Timestamp) -> Self {
-        let (reason, status, text) = (None, None, None);
-        Self { party, kind, state, reason, status, text, since, mm_status: None, read_status: None }
+        Self {
+            party,
+            path: None,
+            kind,
+            state,
+            reason: None,
+            status: None,
+            text: None,
+            since,
+            mm_status: None,
+            read_status: None,
+            told: None,
+            concluded: false,
+        }
     }
 }
 
@@ -397,7 +483,10 @@ impl Ledger {
             recipients: Vec::new(),
             transactions: Vec::new(),
             responses: Vec::new(),
+            askers: Vec::new(),
             reports: Vec::new(),
+            notices: Vec::new(),
+            lookup: None,
             history: Vec::new(),
             history_cut: 0,
         }
@@ -416,7 +505,10 @@ impl Ledger {
         recipients.pack(&mut out);
         transactions.pack(&mut out);
         self.responses.pack(&mut out);
+        self.askers.pack(&mut out);
         self.reports.pack(&mut out);
+        self.notices.pack(&mut out);
+        self.lookup.pack(&mut out);
         self.history.pack(&mut out);
         self.history_cut.pack(&mut out);
         out
@@ -429,7 +521,7 @@ impl Ledger {
     pub fn decode(octets: &[u8]) -> Result<Self, Damaged> {
         let input = &mut &octets[..];
         if u8::unpack(input)? != FORMAT {
-            return damaged(input, "ledger format 1");
+            return damaged(input, "ledger format 2");
         }
         let ledger = Self {
             id: Pack::unpack(input)?,
@@ -441,7 +533,10 @@ impl Ledger {
             recipients: Pack::unpack(input)?,
             transactions: Pack::unpack(input)?,
             responses: Pack::unpack(input)?,
+            askers: Pack::unpack(input)?,
             reports: Pack::unpack(input)?,
+            notices: Pack::unpack(input)?,
+            lookup: Pack::unpack(input)?,
             history: Pack::unpack(input)?,
             history_cut: Pack::unpack(input)?,
         };
@@ -449,24 +544,22 @@ impl Ledger {
         let sound = |list: &[u16]| list.iter().all(|i| usize::from(*i) < places);
         let all = ledger.transactions.iter().all(|t| sound(&t.recipients))
             && ledger.reports.iter().all(|r| sound(&[r.place]))
+            && ledger.notices.iter().all(|n| sound(&[n.place]))
             && ledger.history.iter().all(|m| sound(&m.recipients));
         if input.is_empty() && all { Ok(ledger) } else { damaged(input, "the end of a ledger") }
     }
 
-    /// The name in the store of the errand with this part.
-    pub fn entry_id(&self, peer: &PeerName, part: u16) -> EntryId {
-        EntryId { queue: QueueId(peer.0.clone()), mm: self.id, part }
-    }
-
     /// The entry of an errand, while it has one.
     pub fn entry(&self, part: u16) -> Option<Entry> {
-        let (peer, entry) = match Part::of(part) {
-            Part::Transaction(i) => self.transactions.get(i).map(|t| (&t.peer, t.entry))?,
-            Part::Response(i) => self.responses.get(i).map(|r| (&r.peer, r.entry))?,
-            Part::Report(i) => self.reports.get(i).map(|r| (&r.peer, r.entry))?,
+        let (queue, entry) = match Part::of(part) {
+            Part::Transaction(i) => self.transactions.get(i).map(|t| (t.peer.queue(), t.entry))?,
+            Part::Response(i) => self.responses.get(i).map(|r| (r.peer.queue(), r.entry))?,
+            Part::Report(i) => self.reports.get(i).map(|r| (r.peer.queue(), r.entry))?,
+            Part::Notice(i) => self.notices.get(i).map(|n| (n.hook.queue(), n.entry))?,
+            Part::Lookup => (lookup::queue(), self.lookup),
         };
         let (due, attempt) = entry?;
-        Some(Entry { id: self.entry_id(peer, part), due, attempt })
+        Some(Entry { id: EntryId { queue, mm: self.id, part }, due, attempt })
     }
 
     /// Every entry that this ledger has in queues.
@@ -474,7 +567,9 @@ impl Ledger {
         let transactions = 0..self.transactions.len() as u16;
         let responses = (0..self.responses.len() as u16).map(|i| i | RESPONSE);
         let reports = (0..self.reports.len() as u16).map(|i| i | REPORT);
-        transactions.chain(responses).chain(reports).filter_map(|part| self.entry(part))
+        let notices = (0..self.notices.len() as u16).map(|i| i | NOTICE);
+        let all = transactions.chain(responses).chain(reports).chain(notices).chain([LOOKUP]);
+        all.filter_map(|part| self.entry(part))
     }
 
     /// Whether nothing is owed or awaited any more, by anybody.
@@ -483,7 +578,7 @@ impl Ledger {
             && self.transactions.iter().all(|t| t.state == TransactionState::Settled)
             && self.reports.iter().all(|r| r.state == TransactionState::Settled)
             && !self.recipients.iter().any(|r| match r.state {
-                RecipientState::Queued | RecipientState::Stored => true,
+                RecipientState::Routing | RecipientState::Queued | RecipientState::Stored => true,
                 // It may be fetched again for as long as it is kept.
                 RecipientState::Retrieved => self.body.is_some(),
                 _ => false,
@@ -494,6 +589,7 @@ impl Ledger {
     pub fn needs_content(&self, now: Timestamp) -> bool {
         let fetchable = |r: &Recipient| matches!(r.state, RecipientState::Stored | RecipientState::Retrieved);
         self.transactions.iter().any(|t| t.state != TransactionState::Settled)
+            || self.recipients.iter().any(|r| r.state == RecipientState::Routing)
             || now < self.expires && self.recipients.iter().any(fetchable)
     }
 
@@ -505,23 +601,34 @@ impl Ledger {
 
 /// Marks the part of an errand as the place of a response.
 pub const RESPONSE: u16 = 0x8000;
-/// Marks the part of an errand as the place of a report. Without either mark it is the place of a transaction.
+/// Marks the part of an errand as the place of a report. Without any mark it is the place of a transaction.
 pub const REPORT: u16 = 0x4000;
+/// Marks the part of an errand as the place of a notice.
+pub const NOTICE: u16 = 0x2000;
+/// The part of the look-up, of which there is at most one at a time.
+pub const LOOKUP: u16 = REPORT | NOTICE;
+/// A ledger holds fewer transactions, reports and notices than this, each.
+pub const PLACES_MAX: usize = 0x2000;
 
 /// What the part of an errand stands for, and its place in the ledger's list of those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Transaction(usize),
     Response(usize),
     Report(usize),
+    Notice(usize),
+    Lookup,
 }
 
 impl Part {
     pub fn of(part: u16) -> Self {
-        let place = usize::from(part & !(RESPONSE | REPORT));
-        match (part & RESPONSE, part & REPORT) {
-            (0, 0) => Self::Transaction(place),
-            (0, _) => Self::Report(place),
-            _ => Self::Response(place),
+        let place = usize::from(part & !(RESPONSE | REPORT | NOTICE));
+        match part & (RESPONSE | LOOKUP) {
+            0 => Self::Transaction(place),
+            REPORT => Self::Report(place),
+            NOTICE => Self::Notice(place),
+            LOOKUP => Self::Lookup,
+            _ => Self::Response(usize::from(part & !RESPONSE)),
         }
     }
 }

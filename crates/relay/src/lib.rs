@@ -4,7 +4,7 @@
 //! Never knows: wires, async, sockets, files, clocks, randomness. Time and random numbers are arguments.
 //!
 //! ```text
-//! Input ──> Shard ──> Commit ──(durable)──> Committed ──> Answer, Dispatch, News
+//! Input ──> Shard ──> Commit ──(durable)──> Committed ──> Answer, Dispatch, Lookup, Notify, News
 //! ```
 //!
 //! A [`Shard`] takes events, decides about one ledger at a time, and puts out a declarative batch; only when that is
@@ -13,12 +13,17 @@
 mod answer;
 mod arrive;
 mod carry;
+mod conclude;
+mod deliver;
 mod errand;
 mod event;
 pub mod house;
 mod ledger;
+mod lookup;
 pub mod memory;
+mod notice;
 mod pack;
+mod profile;
 mod queue;
 mod report;
 mod route;
@@ -32,13 +37,15 @@ mod testing;
 mod turn;
 mod verdict;
 
-pub use errand::Errand;
-pub use event::{Answer, Arrival, Arrived, Carried, Event, Handling, Submission, Told};
-pub use house::{House, Peer, PeerName};
+pub use errand::{Errand, Relayed};
+pub use event::{Answer, Arrival, Arrived, Bounce, Carried, Event, Handling, Once, Submission, Told};
+pub use house::{HookName, House, Peer, PeerName};
 pub use ledger::{
-    Body, Ledger, Moment, Origin, REPORT, RESPONSE, Recipient, RecipientKind, RecipientState, Response,
-    Transaction, TransactionState, What,
+    Asker, Body, Ledger, Moment, Origin, REPORT, RESPONSE, Recipient, RecipientKind, RecipientState,
+    Response, Transaction, TransactionState, What,
 };
+pub use lookup::{Found, Lookup};
+pub use notice::{Notice, Noticed, Notification};
 pub use pack::Damaged;
 pub use queue::Gate;
 pub use report::{Fate, Report};

@@ -7,7 +7,7 @@
 use crate::errand::Errand;
 use crate::event::{Carried, Told};
 use crate::house::{House, Peer, PeerName};
-use crate::ledger::{Ledger, Origin, REPORT, TransactionState, What};
+use crate::ledger::{Ledger, Origin, PLACES_MAX, REPORT, TransactionState, What};
 use crate::pack::{Damaged, Pack, damaged, pack_struct};
 use crate::store::{Entry, Op};
 use crate::turn::{Entropy, Turn};
@@ -28,6 +28,8 @@ pub struct Report {
     /// What is reported.
     pub fate: Fate,
     /// When it happened.
+    pub happened: Timestamp,
+    /// Since when we owe it.
     pub at: Timestamp,
     /// How far it got.
     pub state: TransactionState,
@@ -55,7 +57,7 @@ pub enum Fate {
     Reading(ReadStatus),
 }
 
-pack_struct!(Report { id, peer, place, fate, at, state, resends, entry });
+pack_struct!(Report { id, peer, place, fate, happened, at, state, resends, entry });
 
 impl Pack for MmStatusExtension {
     fn pack(&self, out: &mut Vec<u8>) {
@@ -146,7 +148,8 @@ fn delivery_wanted(request: &ForwardReq, allowed: bool) -> Option<bool> {
 }
 
 impl Turn<'_> {
-    /// Report what happened to the MM at this recipient, if the originator asked.
+    /// Report what happened to the MM at this recipient, if the originator asked: to the peer that it came from, or to the
+    /// user or application that handed it in here.
     pub fn report_delivery(
         &mut self,
         place: u16,
@@ -154,6 +157,7 @@ impl Turn<'_> {
         text: Option<HeaderText>,
         entropy: Entropy<'_>,
     ) {
+        self.tell_submitter(place, what);
         let Some(for_user) = self.reportable().and_then(|r| delivery_wanted(r, what.allowed)) else { return };
         let said = self.ledger.reports.iter().filter(|r| r.place == place).any(|r| match &r.fate {
             // Nothing follows a final report, and one "deferred" is enough.
@@ -162,16 +166,71 @@ impl Turn<'_> {
         });
         if !said {
             let Happening { status, extension, .. } = what;
-            self.report(place, Fate::Delivery { status, extension, text, for_user }, entropy);
+            self.report(place, Fate::Delivery { status, extension, text, for_user }, self.now, entropy);
+        }
+    }
+
+    /// An MM of our own user at our own user: the report is a note for whoever handed it in.
+    fn tell_submitter(&mut self, place: u16, what: Happening) {
+        let wanted = self.ledger.request.as_ref().is_some_and(|r| r.delivery_report == Some(true));
+        if !matches!(self.ledger.origin, Origin::Submitted { .. }) || !wanted || !what.allowed {
+            return;
+        }
+        if let Some(recipient) = self.ledger.recipients.get_mut(usize::from(place))
+            && !recipient.mm_status.is_some_and(MmStatus::is_final)
+        {
+            recipient.mm_status = Some(what.status);
+            recipient.told = Some(what.status);
+        }
+    }
+
+    /// A delivery report of the next Relay/Server, about an MM that passed through us: on to the one before.
+    pub fn pass_delivery(
+        &mut self,
+        place: u16,
+        status: MmStatus,
+        report: &DeliveryReportReq,
+        entropy: Entropy<'_>,
+    ) {
+        let allowed = report.forward_to_originator_ua != Some(false);
+        let what = Happening { status, extension: report.status_extension, allowed };
+        if matches!(self.ledger.origin, Origin::Received { .. }) {
+            let before = self.ledger.reports.len();
+            self.report_delivery(place, what, report.status_text.clone(), entropy);
+            self.date_reports(before, report.date);
+        }
+    }
+
+    /// A read-reply report of the next Relay/Server, likewise.
+    pub fn pass_reading(&mut self, place: u16, report: &ReadReplyReportReq, entropy: Entropy<'_>) {
+        if let (Origin::Received { .. }, Some(status)) = (&self.ledger.origin, report.status) {
+            let before = self.ledger.reports.len();
+            self.report_reading(place, status, entropy);
+            self.date_reports(before, report.date);
+        }
+    }
+
+    /// What is passed on happened when the other side says, within reason.
+    fn date_reports(&mut self, since: usize, date: Option<Timestamp>) {
+        let (accepted, now) = (self.ledger.accepted, self.now);
+        for report in self.ledger.reports.iter_mut().skip(since) {
+            report.happened = date.map_or(now, |at| at.clamp(accepted, now));
         }
     }
 
     /// Report that the recipient read the MM, or deleted it unread, if the originator asked.
     pub fn report_reading(&mut self, place: u16, status: ReadStatus, entropy: Entropy<'_>) {
+        let asked = self.ledger.request.as_ref().is_some_and(|r| r.read_reply == Some(true));
+        if asked
+            && matches!(self.ledger.origin, Origin::Submitted { .. })
+            && let Some(recipient) = self.ledger.recipients.get_mut(usize::from(place))
+        {
+            recipient.read_status.get_or_insert(status);
+        }
         let wanted = self.reportable().is_some_and(|r| r.read_reply == Some(true));
         let said = self.ledger.reports.iter().any(|r| r.place == place && matches!(r.fate, Fate::Reading(_)));
         if wanted && !said {
-            self.report(place, Fate::Reading(status), entropy);
+            self.report(place, Fate::Reading(status), self.now, entropy);
         }
     }
 
@@ -183,14 +242,17 @@ impl Turn<'_> {
         (!auto && request.message_id.is_some() && request.from.is_some()).then_some(request)
     }
 
-    fn report(&mut self, place: u16, fate: Fate, entropy: Entropy<'_>) {
+    fn report(&mut self, place: u16, fate: Fate, happened: Timestamp, entropy: Entropy<'_>) {
+        if self.ledger.reports.len() >= PLACES_MAX {
+            return;
+        }
         let Origin::Received { peer, .. } = &self.ledger.origin else { return };
         let peer = peer.clone();
         let part = self.ledger.reports.len() as u16 | REPORT;
         let id = TransactionId::ours(self.ledger.id, part, entropy());
         self.tell(What::Reported, Some(&peer), &[place], fate.words());
         let (at, state, entry) = (self.now, TransactionState::Queued, Some((self.now, 0)));
-        self.ledger.reports.push(Report { id, peer, place, fate, at, state, resends: 0, entry });
+        self.ledger.reports.push(Report { id, peer, place, fate, happened, at, state, resends: 0, entry });
         if let Some(entry) = self.ledger.entry(part) {
             self.op(Op::Enqueue(entry));
         }
@@ -302,11 +364,16 @@ impl Ledger {
         let applic_id = request.reply_applic_id.clone().or(request.applic_id.clone());
         let differ = request.reply_applic_id.is_some() && request.reply_applic_id != request.applic_id;
         let reply_applic_id = request.applic_id.clone().filter(|_| differ);
-        let to = originator.path();
+        let system = request.originator_system.as_ref().filter(|s| s.domain().is_some_and(|d| peer.owns(d)));
+        let to = match (&originator.domain, system) {
+            (_, Some(system)) if peer.profile.reports_to_system => system.clone(),
+            (Some(domain), _) => peer.profile.envelope(&originator.address, domain),
+            (None, _) => originator.path(),
+        };
         let (version, transaction_id) = (Some(peer.profile.version), Some(report.id.clone()));
         let message_id = request.message_id.clone();
         let (originator, recipient) = (Some(originator), Some(recipient));
-        let (date, ack_request) = (Some(report.at), Some(peer.profile.acknowledged_reports));
+        let (date, ack_request) = (Some(report.happened), Some(peer.profile.acknowledged_reports));
         let (sender, internet_message_id) = (Some(house.system_address.clone()), Some(mail));
         let aux_applic_info = request.aux_applic_info.clone();
         let message = match &report.fate {
@@ -351,12 +418,13 @@ impl Ledger {
             entry: entry.clone(),
             mm: self.id,
             peer: peer.name.clone(),
-            mail_from: house.system_address.clone(),
+            mail_from: peer.profile.automatic_sender(&house.system_address),
             recipients: vec![to],
             places: Vec::new(),
             message,
             body: None,
             eight_bit: false,
+            relayed: None,
         })
     }
 

@@ -69,7 +69,20 @@ impl House {
                 Route::Nowhere(Reason::NotServed)
             }
             Address::Email { domain, .. } => self.route_domain(domain, say),
-            Address::ShortCode(_) | Address::AlphaCode(_) | Address::Ipv4(_) | Address::Ipv6(_) => {
+            Address::ShortCode(code) | Address::AlphaCode(code) => {
+                match self.locals.iter().find(|local| local.codes.contains(code)) {
+                    Some(local) if local.available => {
+                        say(&|| format!("{code} is a code of ours"));
+                        Route::Local(local.dock.clone())
+                    }
+                    Some(_) => Route::Nowhere(Reason::Unavailable),
+                    None => {
+                        say(&|| format!("{code} is no code of ours, and codes mean nothing elsewhere"));
+                        Route::Nowhere(Reason::NotServed)
+                    }
+                }
+            }
+            Address::Ipv4(_) | Address::Ipv6(_) => {
                 say(&|| format!("no route for addresses of kind {}", party.address.kind()));
                 Route::Nowhere(Reason::NotServed)
             }
@@ -134,7 +147,10 @@ impl House {
             say(&|| "out of service by configuration".to_owned());
             return Route::Nowhere(Reason::Unavailable);
         }
-        say(&|| "goes to the mailbox".to_owned());
+        say(&|| match &local.dock {
+            Dock::Mailbox => "goes to the mailbox".to_owned(),
+            Dock::Hook(hook) => format!("goes to webhook {hook}"),
+        });
         Route::Local(local.dock.clone())
     }
 

@@ -7,20 +7,25 @@
 //! Decide, commit, then act: an answer, an errand or a moment is put out only after the batch that justifies it is
 //! durable. While a ledger's batch is under way its further events wait; those of other ledgers pass.
 
-use crate::answer::{ignored, report, report_answered, reported, responded, unfit_report};
-use crate::arrive::arrived;
+use crate::answer::{
+    Report, bounced, ignored, report, report_answered, reported, reported_recipient, responded, unfit_report,
+};
+use crate::arrive::{arrived, asked_again, passing};
 use crate::carry::carried;
+use crate::deliver::found;
 use crate::errand::{Due, Errand};
 use crate::event::{Answer, Arrival, Arrived, Carried, Event};
 use crate::house::{House, PeerName};
 use crate::ledger::{Ledger, Moment};
+use crate::lookup::Lookup;
+use crate::notice::Notification;
 use crate::queue::{Gate, Queue};
-use crate::store::{Batch, ContentRef, Entry, Op, Outcome, QueueId, Store, StoreError};
-use crate::submit::submitted;
+use crate::store::{Batch, ContentRef, Entry, Op, Outcome, QueueId, Store, StoreError, TagKind};
+use crate::submit::{repeated, submitted};
 use crate::tend::{dropped, handled, retry_now, woken};
 use crate::turn::{Decision, Turn};
 use crate::verdict::Reason;
-use mms::{AbstractMessage, MmId, Timestamp};
+use mms::{AbstractMessage, MmId, Timestamp, TransactionId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -77,6 +82,10 @@ pub enum Output {
     },
     /// Carry this, and report with [`Event::Carried`].
     Dispatch(Box<Errand>),
+    /// Tell this to an application, and report with [`Event::Carried`].
+    Notify(Box<Notification>),
+    /// Look these numbers up, and report with [`Event::Found`].
+    Lookup(Box<Lookup>),
     /// This happened; for the log.
     News {
         /// The MM.
@@ -108,6 +117,8 @@ pub struct PeerState {
 
 /// Ledgers kept in memory although nothing is under way for them.
 const CACHE_MAX: usize = 4096;
+/// MMs of one Message-ID that a report may be about.
+const NAMESAKES_MAX: usize = 64;
 /// Entries and wakes read from the store at once.
 const READ_MAX: usize = 512;
 
@@ -266,7 +277,7 @@ impl Shard {
             Some((at, _)) => Some(*at),
             None => self.wakes_horizon.map(|_| self.now), // not all of them were read yet
         };
-        let known = |name: &PeerName| self.house.peer(name).is_some();
+        let known = |name: &PeerName| self.house.serves(name);
         let queues = self.queues.iter().filter(|(name, _)| known(name)).filter_map(|(_, q)| q.next(most));
         queues.chain(wake).min()
     }
@@ -306,14 +317,37 @@ impl Shard {
         self.take_turn(mm, Pending { event, ticket, remembered: Vec::new() });
     }
 
-    /// The ledger that a response or report is about, by the ids that we gave out. A hint only: the ledger decides.
+    /// The ledger that a response, report or returned mail is about, by the ids in it. A hint only: the ledger decides.
     fn ledger_of(&self, arrival: &Arrival) -> Option<MmId> {
-        let Arrived::Message(message) = &arrival.message else { return None };
-        match message {
-            AbstractMessage::ForwardReq(_) => None,
-            response if response.message_type().is_response() => response.transaction_id()?.mm(),
-            report => report.message_id()?.key().split('@').next()?.parse().ok(),
+        match &arrival.message {
+            Arrived::Message(AbstractMessage::ForwardReq(_)) => None,
+            Arrived::Message(m) if m.message_type().is_response() => m.transaction_id()?.mm(),
+            Arrived::Message(m) => self.reported_mm(arrival, &report(m)?),
+            Arrived::Bounce(bounce) => {
+                let mail = bounce.internet_message_id.as_deref();
+                let by_mail = || mail?.split(['.', '@']).next()?.parse().ok();
+                bounce.transaction_id.as_ref().and_then(TransactionId::mm).or_else(by_mail)
+            }
+            Arrived::Unknown { .. } | Arrived::NotMm4 => None,
         }
+    }
+
+    /// The MM that a report is about: ours by its id; one that passed through us by the id its originator gave it, which
+    /// other MMs may have as well.
+    fn reported_mm(&self, arrival: &Arrival, report: &Report<'_>) -> Option<MmId> {
+        let key = report.message_id?.key();
+        let ours = key.split('@').next().and_then(|id| id.parse().ok());
+        let peer = self.house.peer(&arrival.peer)?;
+        let of_this_peer = |mm: &MmId| {
+            let stored = || Some(Arc::new(Ledger::decode(&self.store.ledger(*mm).ok()??.ledger).ok()?));
+            let ledger = self.slots.get(mm).and_then(|slot| slot.ledger.clone()).or_else(stored);
+            ledger.is_some_and(|ledger| reported_recipient(&ledger, peer, report).is_some())
+        };
+        if ours.is_some() {
+            return ours;
+        }
+        let tagged = self.store.tagged(TagKind::MessageId, Some(key), None, NAMESAKES_MAX).ok()?;
+        tagged.into_iter().map(|(_, mm)| mm).find(of_this_peer)
     }
 
     fn take_turn(&mut self, mm: MmId, pending: Pending) {
@@ -387,8 +421,15 @@ impl Shard {
             Turn::new(&house, now, Ledger::clone(ledger), slot.version, slot.content.is_some())
         });
         match (&pending.event, turn) {
-            (Event::Submitted(submission), None) => submitted(&house, now, mm, submission, entropy),
+            (Event::Submitted(submission), None) => repeated(submission, &pending.remembered)
+                .unwrap_or_else(|| submitted(&house, now, mm, submission, entropy)),
             (Event::Arrived(arrival), turn) => match (&arrival.message, turn) {
+                (Arrived::Message(message), _) if let Some(to) = house.passes(arrival, message) => {
+                    let fresh = MmId::new(now.millis(), mm.shard(), entropy() as u64);
+                    passing(&house, now, fresh, arrival, &to, entropy)
+                }
+                (Arrived::Bounce(bounce), Some(turn)) => bounced(turn, arrival, bounce, entropy),
+                (Arrived::Bounce(_), None) => ignored(now, arrival),
                 (Arrived::Message(AbstractMessage::ForwardRes(response)), Some(turn)) => {
                     responded(turn, arrival, response, entropy)
                 }
@@ -399,7 +440,7 @@ impl Shard {
                     let Some(report) = report(message) else { return ignored(now, arrival) };
                     let fits = turn
                         .filter(|_| arrival.trouble.is_none())
-                        .and_then(|t| reported(t, arrival, &report));
+                        .and_then(|t| reported(t, arrival, &report, entropy));
                     // Answered in a ledger of its own, under an id that no peer chose.
                     fits.unwrap_or_else(|| {
                         let fresh = MmId::new(now.millis(), mm.shard(), (self.entropy)() as u64);
@@ -412,6 +453,9 @@ impl Shard {
                 }
                 (_, _) => arrived(&house, now, mm, arrival, &pending.remembered, entropy),
             },
+            (Event::AskedAgain(arrival), Some(turn)) => asked_again(turn, arrival),
+            (Event::AskedAgain(_), None) => Decision::only(Some(Answer::Mail(Reason::Unavailable.reply()))),
+            (Event::Found { entry, found: what }, Some(turn)) => found(turn, entry, what, entropy),
             (Event::Carried { entry, places, how }, Some(turn)) => carried(turn, entry, places, how, entropy),
             (Event::Handled { recipient, how, report_allowed }, Some(turn)) => {
                 handled(turn, recipient.as_ref(), *how, *report_allowed, entropy)
@@ -427,11 +471,19 @@ impl Shard {
     }
 
     fn carry_out(&mut self, mm: MmId, pending: Pending, decision: Decision) {
-        let Decision { ledger, batch, news, answer } = decision;
+        let Decision { ledger, batch, news, answer, redirect } = decision;
+        if let Some(first) = redirect {
+            if let Event::Arrived(arrival) = pending.event {
+                let event = Event::AskedAgain(arrival);
+                self.take_turn(first, Pending { event, ticket: pending.ticket, remembered: Vec::new() });
+            }
+            self.tidy(mm);
+            return;
+        }
         let Some(batch) = batch else {
             self.outputs.extend(news.into_iter().map(|moment| Output::News { mm, moment }));
             self.put_answer(pending.ticket, answer);
-            if let Event::Carried { entry, .. } = &pending.event {
+            if let Some(entry) = pending.event.entry() {
                 // The MM is gone: nothing waits for this errand any more.
                 self.queue(&PeerName(entry.id.queue.0.clone())).remove(entry);
             }
@@ -460,11 +512,11 @@ impl Shard {
 
     fn refuse(&mut self, mm: MmId, pending: Pending, reason: Reason, why: String) {
         let answer = match &pending.event {
-            Event::Arrived(_) => Answer::Mail(reason.reply()),
+            Event::Arrived(_) | Event::AskedAgain(_) => Answer::Mail(reason.reply()),
             _ => Answer::Refused(reason, why),
         };
         self.put_answer(pending.ticket, Some(answer));
-        if let Event::Carried { entry, .. } = &pending.event {
+        if let Some(entry) = pending.event.entry() {
             self.queue(&PeerName(entry.id.queue.0.clone())).landed(entry);
         }
         self.forget(mm);
@@ -554,7 +606,7 @@ impl Shard {
         if let Some(slot) = self.slots.get_mut(&mm) {
             slot.busy = false;
         }
-        if let Event::Carried { entry, .. } = &done.pending.event {
+        if let Some(entry) = done.pending.event.entry() {
             // It stays where it is in the store; it is due again after the next start, or sooner.
             let (retry, now) = (self.house.retry.clone(), self.now);
             let queue = self.queue(&PeerName(entry.id.queue.0.clone()));
@@ -664,7 +716,7 @@ impl Shard {
         while more {
             more = false;
             for name in &names {
-                if self.house.peer(name).is_none() {
+                if !self.house.serves(name) {
                     continue;
                 }
                 let most = self.house.limits.in_flight_max;
@@ -712,6 +764,8 @@ impl Shard {
         };
         match due {
             Due::Carry(errand) => self.outputs.push_back(Output::Dispatch(errand)),
+            Due::Notify(notification) => self.outputs.push_back(Output::Notify(notification)),
+            Due::Lookup(lookup) => self.outputs.push_back(Output::Lookup(lookup)),
             Due::TooLate => {
                 // Its ledger was not woken yet, because very many are due at this moment.
                 self.queue(&name).put_back(&entry);

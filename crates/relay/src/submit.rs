@@ -4,15 +4,16 @@
 
 use crate::arrive::validity;
 use crate::event::{Answer, Submission};
-use crate::house::{House, PeerName};
+use crate::house::House;
 use crate::ledger::{Ledger, Origin, Recipient, RecipientKind, RecipientState, What};
+use crate::lookup::Plan;
 use crate::route::Route;
-use crate::store::TagKind;
+use crate::store::{Need, TagKind};
 use crate::turn::{Decision, Entropy, Turn};
 use crate::verdict::Reason;
 use mms::{
-    Address, Expiry, ForwardReq, MailPath, MessageClass, MessageId, MmId, Party, Priority, RequestStatus,
-    Timestamp, Version, Visibility,
+    Address, Expiry, ForwardReq, MailPath, MessageClass, MessageId, MmId, Party, Priority, Timestamp,
+    Version, Visibility,
 };
 
 /// Decide about a submission that is to be a new ledger.
@@ -54,11 +55,11 @@ pub(crate) fn submitted(
         return refuse(Reason::TooManyRecipients, text);
     }
 
-    let routes: Vec<Route> = recipients.iter().map(|(party, _)| house.route(party)).collect();
+    let plans: Vec<Plan> = recipients.iter().map(|(party, _)| house.plan(party)).collect();
     // Every recipient is written at the domain of the Relay/Server that serves it, so that all can reply to all.
-    for ((party, _), route) in recipients.iter_mut().zip(&routes) {
-        let domain = match route {
-            Route::Peer(name) => house.peer(name).and_then(|p| p.domains.first()),
+    for ((party, _), plan) in recipients.iter_mut().zip(&plans) {
+        let domain = match plan {
+            Plan::Go(Route::Peer(name)) => house.peer(name).and_then(|p| p.domains.first()),
             _ => Some(house.domain()),
         };
         if !matches!(party.address, Address::Email { .. }) {
@@ -67,7 +68,7 @@ pub(crate) fn submitted(
     }
 
     let request = control_information(house, now, id, submission, &from, &recipients);
-    let origin = Origin::Submitted { by: submission.by.clone() };
+    let origin = Origin::Submitted { by: submission.by.clone(), hook: submission.hook.clone() };
     let mut ledger = Ledger::new(id, origin, now, validity(house, &request, now));
     let known = |(party, kind): &(Party, RecipientKind)| {
         Recipient::new(party.unnamed(), *kind, RecipientState::Queued, now)
@@ -85,7 +86,14 @@ pub(crate) fn submitted(
         turn.keep_content(content);
     }
     turn.tag(TagKind::MessageId, MessageId::ours(id, house.domain()).key().to_owned());
-    deliver(&mut turn, &routes, entropy);
+    if let Some(once) = &submission.once {
+        let mut value = id.bits().to_be_bytes().to_vec();
+        value.extend_from_slice(&once.digest);
+        let keep_until = now.plus(once.kept);
+        turn.need(Need::Once { key: once.key.clone(), value, keep_until });
+    }
+    let ways = turn.ledger.recipients.iter().map(|r| turn.way(&r.party)).collect::<Vec<_>>();
+    turn.deliver((0..).zip(ways).collect(), entropy);
     turn.finish(|ledger| Some(Answer::Ledger(ledger.clone().into())))
 }
 
@@ -131,44 +139,11 @@ fn control_information(
     }
 }
 
-/// Into mailboxes, into queues grouped by peer, or failed where no route leads.
-fn deliver(turn: &mut Turn<'_>, routes: &[Route], entropy: Entropy<'_>) {
-    let now = turn.now;
-    let mut peers: Vec<(PeerName, Vec<u16>)> = Vec::new();
-    for (place, route) in routes.iter().enumerate() {
-        let place = place as u16;
-        match route {
-            Route::Local(_) => {
-                turn.enter(place, RecipientState::Stored, None, Some(RequestStatus::Ok), None);
-                let value = turn.ledger.recipients[usize::from(place)].party.address.value();
-                turn.tag(TagKind::Mailbox, value);
-                turn.tell(What::Stored, None, &[place], "");
-            }
-            Route::Peer(name) => match peers.iter_mut().find(|(known, _)| known == name) {
-                Some((_, places)) => places.push(place),
-                None => peers.push((name.clone(), vec![place])),
-            },
-            Route::Nowhere(reason) => {
-                let status = Some(reason.request_status());
-                turn.enter(place, RecipientState::Failed, Some(*reason), status, None);
-                turn.tell(What::Failed, None, &[place], reason.text());
-            }
-        }
-    }
-    for (name, places) in peers {
-        for group in groups(turn, &name, places) {
-            turn.tell(What::Queued, Some(&name), &group, "");
-            turn.open_transaction(&name, group, 0, now, 0, entropy);
-        }
-    }
-}
-
-/// One mail for all recipients of a peer, unless it wants them one by one. An undisclosed recipient travels alone,
-/// or its address in the envelope would tell the others' Relay/Server (mm4 5.3).
-fn groups(turn: &Turn<'_>, name: &PeerName, places: Vec<u16>) -> Vec<Vec<u16>> {
-    let profile = turn.house.peer(name).map(|p| p.profile.clone()).unwrap_or_default();
-    let most = if profile.split_recipients { 1 } else { profile.recipients_max.max(1) };
-    let hidden = |i: &u16| turn.ledger.recipients[usize::from(*i)].kind == RecipientKind::Bcc;
-    let (bcc, open): (Vec<u16>, Vec<u16>) = places.into_iter().partition(hidden);
-    open.chunks(most).map(<[u16]>::to_vec).chain(bcc.into_iter().map(|i| vec![i])).collect()
+/// What was handed in before under the same key, from what the store remembers of it.
+pub(crate) fn repeated(submission: &Submission, remembered: &[(Vec<u8>, Vec<u8>)]) -> Option<Decision> {
+    let once = submission.once.as_ref()?;
+    let (_, value) = remembered.iter().find(|(key, _)| *key == once.key)?;
+    let (id, digest) = value.split_at_checked(16)?;
+    let id = MmId::from_bits(u128::from_be_bytes(id.try_into().ok()?));
+    Some(Decision::only(Some(Answer::Repeated(id, digest == once.digest))))
 }

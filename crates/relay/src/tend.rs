@@ -2,7 +2,7 @@
 
 use crate::carry::give_up;
 use crate::event::{Answer, Handling};
-use crate::ledger::{Ledger, RESPONSE, RecipientState, TransactionState, What};
+use crate::ledger::{LOOKUP, Ledger, RESPONSE, RecipientState, TransactionState, What};
 use crate::report::Happening;
 use crate::store::TagKind;
 use crate::turn::{Decision, Entropy, Turn};
@@ -18,9 +18,14 @@ pub(crate) fn woken(mut turn: Turn<'_>, in_flight: &[u16], entropy: Entropy<'_>)
     }
     miss_responses(&mut turn);
     end_queueing(&mut turn, in_flight);
+    if turn.now >= turn.deadline() && !in_flight.contains(&LOOKUP) {
+        turn.end_routing("queue time exceeded");
+    }
     end_validity(&mut turn, entropy);
     end_answering(&mut turn);
     turn.tend_reports();
+    turn.tend_notices();
+    turn.conclude(entropy);
     turn.finish(|_| None)
 }
 
@@ -106,12 +111,9 @@ fn end_validity(turn: &mut Turn<'_>, entropy: Entropy<'_>) {
 }
 
 fn end_answering(turn: &mut Turn<'_>) {
-    if turn.now < turn.ledger.answer_by(turn.house) {
-        return;
-    }
     for place in 0..turn.ledger.responses.len() {
         let response = &turn.ledger.responses[place];
-        if response.entry.is_some() {
+        if response.entry.is_some() && response.bring_by(turn.house) <= turn.now {
             let (peer, words) = (response.peer.clone(), response.kind.to_string());
             turn.ack(place as u16 | RESPONSE);
             turn.tell(What::Unanswered, Some(&peer), &[], format!("{words}: queue time exceeded"));
@@ -216,10 +218,12 @@ pub(crate) fn retry_now(mut turn: Turn<'_>, in_flight: &[u16]) -> Decision {
 
 /// An operator wants it gone. Responses that are owed are still brought: the peer waits for them.
 pub(crate) fn dropped(mut turn: Turn<'_>, why: &str, entropy: Entropy<'_>) -> Decision {
-    let waits = [RecipientState::Queued, RecipientState::Forwarded, RecipientState::Stored];
+    let waits =
+        [RecipientState::Routing, RecipientState::Queued, RecipientState::Forwarded, RecipientState::Stored];
     let places: Vec<u16> = (0..turn.ledger.recipients.len() as u16)
         .filter(|i| waits.contains(&turn.ledger.recipients[usize::from(*i)].state))
         .collect();
+    let kept = in_state(&turn.ledger, &places, RecipientState::Stored);
     let text = Some(HeaderText::cleaned(why));
     for place in &places {
         let recipient = &turn.ledger.recipients[usize::from(*place)];
@@ -233,8 +237,11 @@ pub(crate) fn dropped(mut turn: Turn<'_>, why: &str, entropy: Entropy<'_>) -> De
         turn.ledger.transactions[part].state = TransactionState::Settled;
         turn.ack(part as u16);
     }
+    turn.ack(LOOKUP);
     turn.tell(What::Operator, None, &places, format!("dropped: {why}"));
-    for place in &places {
+    turn.conclude(entropy);
+    // Whoever was told that it was accepted hears that it is gone after all.
+    for place in &kept {
         turn.report_delivery(*place, Happening::ours(MmStatus::Rejected), None, entropy);
     }
     turn.finish(now_as_it_is)

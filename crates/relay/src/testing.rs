@@ -1,10 +1,11 @@
 //! A small world for the tests of this crate: relay A with users +1 202 555 0100 to 0109, peers B and C.
 
-use crate::house::{House, Local, Peer, PeerName};
+use crate::house::{HookName, House, Local, Peer, PeerName, TransitMode};
 use crate::ledger::{
-    Body, Ledger, Moment, Origin, Recipient, RecipientKind, RecipientState, Response, Transaction,
+    Asker, Body, Ledger, Moment, Origin, Recipient, RecipientKind, RecipientState, Response, Transaction,
     TransactionState, What,
 };
+use crate::notice::{Notice, Noticed};
 use crate::report::{Fate, Report};
 use crate::verdict::Reason;
 use mms::{
@@ -39,8 +40,11 @@ pub fn a_ledger() -> Ledger {
         status: Some(RequestStatus::ErrorServiceDenied),
         text: Some(mms::HeaderText::cleaned("no")),
         since: at,
+        path: "+12025550110/TYPE=PLMN@mms.b.example".parse().ok(),
         mm_status: Some(mms::MmStatus::Deferred),
         read_status: None,
+        told: Some(mms::MmStatus::Deferred),
+        concluded: true,
     };
     Ledger {
         id,
@@ -63,6 +67,7 @@ pub fn a_ledger() -> Ledger {
             id: TransactionId::ours(id, 0, 9),
             peer: PeerName::new("c"),
             recipients: vec![0, 1],
+            transit: Some(TransitMode::Transparent),
             state: TransactionState::Awaiting(at),
             resends: 1,
             retries: 2,
@@ -77,8 +82,10 @@ pub fn a_ledger() -> Ledger {
             status: RequestStatus::Ok,
             text: None,
             recipients: vec![party("+12025550100")],
+            at,
             entry: None,
         }],
+        askers: vec![Asker { transaction_id: None, to: "system-user@mms.b.example".parse().unwrap() }],
         reports: vec![Report {
             id: TransactionId::ours(id, crate::ledger::REPORT, 3),
             peer: PeerName::new("b"),
@@ -89,11 +96,20 @@ pub fn a_ledger() -> Ledger {
                 text: None,
                 for_user: false,
             },
+            happened: at,
             at,
             state: TransactionState::Settled,
             resends: 0,
             entry: Some((at, 2)),
         }],
+        notices: vec![Notice {
+            hook: HookName::new("shop"),
+            place: 0,
+            what: Noticed::State(RecipientState::Accepted),
+            at,
+            entry: Some((at, 1)),
+        }],
+        lookup: Some((at, 4)),
         history: vec![Moment {
             at,
             what: What::Received,

@@ -3,14 +3,15 @@
 //! Owns: how changes to a ledger become declarative effects. Every decision in this crate is written with it.
 
 use crate::event::Answer;
-use crate::house::{House, PeerName};
+use crate::house::{House, PeerName, TransitMode};
 use crate::ledger::{
-    HISTORY_MAX, Ledger, Moment, Part, RESPONSE, RecipientState, Response, Transaction, TransactionState,
-    What,
+    HISTORY_MAX, Ledger, Moment, Origin, Part, RESPONSE, RecipientState, Response, Transaction,
+    TransactionState, What,
 };
+use crate::notice::{Seen, seen};
 use crate::store::{Batch, ContentRef, Entry, Need, Op, Tag, TagKind};
 use crate::verdict::Reason;
-use mms::{HeaderText, RequestStatus, Timestamp, TransactionId};
+use mms::{HeaderText, MmId, RequestStatus, Timestamp, TransactionId};
 use std::time::Duration;
 
 /// Where unguessable bits come from. The heart has no randomness of its own.
@@ -25,6 +26,7 @@ pub(crate) struct Turn<'a> {
     version: u32,
     had_content: bool,
     told: usize,
+    seen: Vec<Seen>,
     needs: Vec<Need>,
     ops: Vec<Op>,
 }
@@ -40,19 +42,36 @@ pub(crate) struct Decision {
     pub news: Vec<Moment>,
     /// What to tell the one who caused it.
     pub answer: Option<Answer>,
+    /// Another MM that the event is about after all; nothing else of this counts then.
+    pub redirect: Option<MmId>,
 }
 
 impl Decision {
     /// Nothing changes.
     pub fn only(answer: Option<Answer>) -> Self {
-        Self { ledger: None, batch: None, news: Vec::new(), answer }
+        Self { ledger: None, batch: None, news: Vec::new(), answer, redirect: None }
+    }
+
+    /// The event is about another MM.
+    pub fn redirect(to: MmId) -> Self {
+        Self { redirect: Some(to), ..Self::only(None) }
     }
 }
 
 impl<'a> Turn<'a> {
     pub fn new(house: &'a House, now: Timestamp, ledger: Ledger, version: u32, had_content: bool) -> Self {
-        let told = ledger.history.len();
-        Self { house, now, ledger, version, had_content, told, needs: Vec::new(), ops: Vec::new() }
+        let (told, seen) = (ledger.history.len(), if version == 0 { Vec::new() } else { seen(&ledger) });
+        Self { house, now, ledger, version, had_content, told, seen, needs: Vec::new(), ops: Vec::new() }
+    }
+
+    /// Whether the ledger is just being made.
+    pub const fn is_first(&self) -> bool {
+        self.version == 0
+    }
+
+    /// How long a repeat of this MM is recognised (mm4 5.6).
+    pub fn remember_until(&self) -> Timestamp {
+        self.ledger.expires.max(self.now.plus(self.house.limits.duplicates_kept))
     }
 
     pub fn need(&mut self, need: Need) {
@@ -111,6 +130,14 @@ impl<'a> Turn<'a> {
         for i in &recipients {
             self.enter(*i, RecipientState::Queued, None, None, None);
         }
+        let transit = match &self.ledger.origin {
+            Origin::Submitted { .. } => None,
+            // What has begun one way goes on so, whatever the configuration says meanwhile.
+            Origin::Received { peer: from, .. } => {
+                let begun = self.ledger.transactions.iter().find(|t| t.peer == *peer).and_then(|t| t.transit);
+                begun.or_else(|| self.house.transit(from, peer)).or(Some(TransitMode::BackToBack))
+            }
+        };
         let peer = peer.clone();
         let state = TransactionState::Queued;
         let entry = Some((due, attempt));
@@ -118,6 +145,7 @@ impl<'a> Turn<'a> {
             id,
             peer,
             recipients,
+            transit,
             state,
             resends: 0,
             retries,
@@ -129,7 +157,7 @@ impl<'a> Turn<'a> {
     /// Owe a response.
     pub fn owe(&mut self, response: Response) {
         let part = self.ledger.responses.len() as u16 | RESPONSE;
-        self.ledger.responses.push(Response { entry: Some((self.now, 0)), ..response });
+        self.ledger.responses.push(Response { at: self.now, entry: Some((self.now, 0)), ..response });
         self.enqueue(part);
     }
 
@@ -144,6 +172,8 @@ impl<'a> Turn<'a> {
             Part::Transaction(i) => self.ledger.transactions.get_mut(i).map(|t| &mut t.entry),
             Part::Response(i) => self.ledger.responses.get_mut(i).map(|r| &mut r.entry),
             Part::Report(i) => self.ledger.reports.get_mut(i).map(|r| &mut r.entry),
+            Part::Notice(i) => self.ledger.notices.get_mut(i).map(|n| &mut n.entry),
+            Part::Lookup => Some(&mut self.ledger.lookup),
         }
     }
 
@@ -245,9 +275,11 @@ impl<'a> Turn<'a> {
                 _ => false,
             })
             .then_some(ledger.expires);
-        let owed = ledger.responses.iter().any(|r| r.entry.is_some()).then(|| ledger.answer_by(self.house));
+        let owed = ledger.responses.iter().filter(|r| r.entry.is_some()).map(|r| r.bring_by(self.house));
         let reports = ledger.reports.iter().filter_map(|r| r.timer(self.house));
-        timers.chain(kept).chain(owed).chain(reports).min()
+        let notices = ledger.notices.iter().filter(|n| n.entry.is_some()).map(|n| n.bring_by(self.house));
+        let routing = ledger.lookup.map(|_| self.deadline()).filter(|at| *at > self.now);
+        timers.chain(kept).chain(owed).chain(reports).chain(notices).chain(routing).min()
     }
 
     /// The ledger has served; everything about it goes.
@@ -256,12 +288,14 @@ impl<'a> Turn<'a> {
         self.needs.push(Need::Version { id, version: self.version });
         self.ops.push(Op::RemoveLedger { id });
         let batch = Batch { need: self.needs, ops: self.ops };
-        Decision { ledger: None, batch: Some(batch), news: Vec::new(), answer }
+        Decision { batch: Some(batch), ..Decision::only(answer) }
     }
 
     /// The ledger as it is now becomes true.
     pub fn finish(mut self, answer: impl FnOnce(&Ledger) -> Option<Answer>) -> Decision {
         self.settle();
+        let before = std::mem::take(&mut self.seen);
+        self.notify_changes(&before);
         let id = self.ledger.id;
         if self.had_content && !self.ledger.needs_content(self.now) {
             self.ops.push(Op::DropContent { id });
@@ -279,7 +313,7 @@ impl<'a> Turn<'a> {
         self.ops.push(Op::PutLedger { id, ledger: self.ledger.encode(), wake });
         let answer = answer(&self.ledger);
         let batch = Batch { need: self.needs, ops: self.ops };
-        Decision { ledger: Some(self.ledger), batch: Some(batch), news, answer }
+        Decision { ledger: Some(self.ledger), batch: Some(batch), news, answer, redirect: None }
     }
 
     /// The claim must still be ours.

@@ -3,7 +3,7 @@
 //! Owns: the reasons why a recipient is refused or fails. Never knows: which MM it was.
 
 use crate::pack::pack_words;
-use mms::{MmStatus, RequestStatus};
+use mms::{HeaderText, MmStatus, RequestStatus};
 use std::fmt;
 
 /// An SMTP reply, as words: code, enhanced status code (RFC 3463), text of printable ASCII.
@@ -120,6 +120,11 @@ reasons! {
     ResponseError: "response-error", (554, 5, 0, 0), ErrorUnspecified, Rejected, "the peer's response was an error";
     /// The peer could not be reached for as long as we try.
     GaveUp: "gave-up", (451, 4, 4, 7), ErrorNetworkProblem, Unreachable, "the peer could not be reached in time";
+    /// Nobody could say in time where the recipient is served.
+    LookupFailed: "lookup-failed", (451, 4, 4, 3), ErrorNetworkProblem, Unreachable,
+        "the recipient's network could not be looked up in time";
+    /// A mail system behind the peer returned it.
+    Bounced: "bounced", (554, 5, 0, 0), ErrorUnspecified, Rejected, "returned by a mail system on the way";
     /// Validity ended before delivery.
     Expired: "expired", (554, 5, 4, 7), ErrorUnspecified, Expired, "the message expired before delivery";
     /// An operator dropped it.
@@ -128,6 +133,15 @@ reasons! {
     Fault: "fault", (451, 4, 3, 0), ErrorUnspecified, Indeterminate, "internal error";
 }
 pack_words!(Reason);
+
+/// A refusal in words, with what was found; at most 256 octets.
+pub(crate) fn refusal_text(reason: Reason, detail: Option<&str>) -> HeaderText {
+    let text = match detail {
+        Some(detail) if !detail.is_empty() => format!("{}: {detail}", reason.text()),
+        _ => reason.text().to_owned(),
+    };
+    HeaderText::cleaned(&text).capped(256)
+}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,7 @@ fn an_mm_goes_out_and_its_response_settles_it() {
     let ledger = a.submit(submission(u1(), &[b1()]));
     let errand = a.errand();
     assert_eq!(errand.recipients[0].to_string(), "+12025550110/TYPE=PLMN@mms.b.example");
-    assert_eq!(errand.mail_from.to_string(), "+12025550100/TYPE=PLMN@mms.a.example");
+    assert_eq!(errand.mail_from.as_ref().unwrap().to_string(), "+12025550100/TYPE=PLMN@mms.a.example");
     a.carried(&errand, taken());
     assert_eq!(a.states(ledger.id), [RecipientState::Forwarded]);
     a.arrives("b", res(&errand, RequestStatus::Ok, &[]));

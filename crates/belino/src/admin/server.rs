@@ -328,7 +328,7 @@ fn refusal(answer: Option<Answer>) -> String {
         Some(Answer::Refused(reason, detail)) => format!("{reason}: {detail}"),
         Some(Answer::Unknown(mm)) => format!("MM {mm} is gone"),
         Some(Answer::Mail(reply)) => reply.to_string(),
-        Some(Answer::Ledger(_)) => "unexpected answer".to_owned(),
+        Some(Answer::Ledger(_) | Answer::Repeated(..)) => "unexpected answer".to_owned(),
         None => "the relay is stopping".to_owned(),
     }
 }
@@ -411,6 +411,8 @@ async fn submit(parts: &Parts, send: &Send, wire_form: &[u8]) -> anyhow::Result<
     };
     let submission = Submission {
         by: "cli".into(),
+        hook: None,
+        once: None,
         from: address(&send.from)?,
         to: list(&send.to)?,
         cc: list(&send.cc)?,

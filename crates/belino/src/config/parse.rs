@@ -1,8 +1,9 @@
 //! From the text of the file to [`Config`], with errors that name line, key and the nearest key that exists.
 
+use super::profile::{ProfilePart, name_or_table};
 use super::{ByteSize, Config, HouseLimits, Link, Network, Span};
-use mms::{Domain, HeaderText, MailPath, Number, NumberPlan, Party, Version};
-use relay::house::{Dock, House, Limits, Local, Peer, PeerName, Profile, ResponseStyle, Retry};
+use mms::{Address, Domain, HeaderText, MailPath, Number, NumberPlan, Party, Version};
+use relay::house::{Discovery, Dock, House, Limits, Local, Peer, PeerName, Retry, Transit, TransitMode};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -125,6 +126,8 @@ struct LocalPart {
     subscribers: Option<Vec<String>>,
     #[serde(default)]
     barred: Vec<String>,
+    #[serde(default)]
+    codes: Vec<String>,
     dock: DockPart,
     #[serde(default = "yes")]
     available: bool,
@@ -162,6 +165,10 @@ struct PeerPart {
     #[serde(default)]
     one_message_per_connection: bool,
     #[serde(default)]
+    transit: Vec<String>,
+    #[serde(default)]
+    transit_transparent: Vec<String>,
+    #[serde(default, deserialize_with = "name_or_table")]
     profile: ProfilePart,
 }
 
@@ -169,28 +176,6 @@ struct PeerPart {
 #[serde(rename_all = "kebab-case")]
 enum TlsPart {
     Off,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProfilePart {
-    version: Option<String>,
-    quote_ids: Option<bool>,
-    bare_addresses: Option<bool>,
-    split_recipients: Option<bool>,
-    recipients_max: Option<usize>,
-    response_style: Option<StylePart>,
-    expects_response: Option<bool>,
-    acknowledged_reports: Option<bool>,
-    anonymise_hidden: Option<bool>,
-    size_max: Option<ByteSize>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum StylePart {
-    Individual,
-    Collective,
 }
 
 /// Read and check a configuration file.
@@ -245,9 +230,9 @@ fn line_of(text: &str, value: &str) -> Option<usize> {
 }
 
 /// What is wrong, and the value to find its line by.
-type Wrong = (Option<String>, String);
+pub(super) type Wrong = (Option<String>, String);
 
-fn wrong<T>(value: &str, what: impl fmt::Display) -> Result<T, Wrong> {
+pub(super) fn wrong<T>(value: &str, what: impl fmt::Display) -> Result<T, Wrong> {
     Err((Some(value.to_owned()), what.to_string()))
 }
 
@@ -274,17 +259,16 @@ fn number(text: &str) -> Result<Number, Wrong> {
     }
 }
 
-fn mailbox(text: &str) -> Result<MailPath, Wrong> {
+pub(super) fn mailbox(key: &str, text: &str) -> Result<MailPath, Wrong> {
     match text.parse::<MailPath>() {
         Ok(path) if path.domain().is_some() => Ok(path),
-        _ => wrong(
-            text,
-            format!("system_address {text:?}: expected a mailbox, such as \"system-user@mms.a.example\""),
-        ),
+        _ => {
+            wrong(text, format!("{key} {text:?}: expected a mailbox, such as \"system-user@mms.a.example\""))
+        }
     }
 }
 
-fn version(text: &str) -> Result<Version, Wrong> {
+pub(super) fn version(text: &str) -> Result<Version, Wrong> {
     let parts: Option<Vec<u16>> = text.split('.').map(|p| p.parse().ok()).collect();
     match parts.as_deref() {
         Some([major, minor]) => Ok(Version { major: *major, minor: *minor, editorial: 0 }),
@@ -316,8 +300,8 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         return wrong("[relay]", "[relay] needs domain = \"...\": our MM4 domain, such as \"mms.a.example\"");
     };
     let system_address = match &file.relay.system_address {
-        Some(text) => mailbox(text)?,
-        None => mailbox(&format!("system-user@{first}"))?,
+        Some(text) => mailbox("system_address", text)?,
+        None => mailbox("system_address", &format!("system-user@{first}"))?,
     };
     let data = match path.parent() {
         Some(folder) if file.relay.data.is_relative() => folder.join(&file.relay.data),
@@ -341,11 +325,17 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         peers.push(peer);
         links.push(link);
     }
+    let known: Vec<PeerName> = peers.iter().map(|p| p.name.clone()).collect();
+    for (peer, part) in peers.iter_mut().zip(&file.peer) {
+        peer.transit = transit(part, &known)?;
+    }
     let locals = file.local.iter().map(local).collect::<Result<Vec<_>, _>>()?;
     let house = House {
         number_plan: plan(&file.numbers)?,
         locals,
         peers,
+        hooks: Vec::new(),
+        discovery: Discovery::default(),
         retry: retry(&file.retry)?,
         limits: heart_limits(&file.limits),
         system_address,
@@ -356,11 +346,50 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
     Ok(Config { house, data, listen: file.mm4.listen, host_name, links, limits })
 }
 
+/// To whom a peer may send through us: names of other peers, or `"*"` for all of them.
+fn transit(part: &PeerPart, known: &[PeerName]) -> Result<Transit, Wrong> {
+    let mut transit = Transit::default();
+    let ways =
+        [(&part.transit, TransitMode::BackToBack), (&part.transit_transparent, TransitMode::Transparent)];
+    for (names, mode) in ways {
+        for name in names {
+            let peer = PeerName::new(name);
+            let twice = if name == "*" {
+                transit.to_any.replace(mode).is_some()
+            } else if *name == part.name {
+                return wrong(name, format!("peer {name:?} cannot send through us to itself"));
+            } else if !known.contains(&peer) {
+                let names: Vec<&str> = known.iter().map(PeerName::as_str).collect();
+                let text =
+                    format!("transit {name:?}: no such peer; expected \"*\" or one of {}", names.join(", "));
+                return wrong(name, text);
+            } else {
+                transit.to.insert(peer, mode).is_some()
+            };
+            if twice {
+                return wrong(name, format!("transit {name:?} is granted twice; once is enough"));
+            }
+        }
+    }
+    Ok(transit)
+}
+
+/// A short code, as it is dialled.
+fn code(text: &str) -> Result<String, Wrong> {
+    match text.parse::<Party>().map(|p| p.address) {
+        Ok(Address::ShortCode(code) | Address::AlphaCode(code)) => Ok(code),
+        _ => wrong(text, format!("code {text:?}: expected a short code, such as \"4455\" or \"INFO\"")),
+    }
+}
+
 fn local(part: &LocalPart) -> Result<Local, Wrong> {
     let DockPart::Mailbox = part.dock;
     let subscribers = part.subscribers.as_ref();
-    if part.prefixes.is_empty() && subscribers.is_none_or(Vec::is_empty) {
-        return wrong("[[local]]", "[[local]] needs prefixes = [\"+...\"] or subscribers = [\"+...\"]");
+    if part.prefixes.is_empty() && subscribers.is_none_or(Vec::is_empty) && part.codes.is_empty() {
+        return wrong(
+            "[[local]]",
+            "[[local]] needs prefixes = [\"+...\"], subscribers = [\"+...\"] or codes = [\"...\"]",
+        );
     }
     Ok(Local {
         prefixes: part.prefixes.iter().map(|p| prefix(p)).collect::<Result<_, _>>()?,
@@ -368,6 +397,7 @@ fn local(part: &LocalPart) -> Result<Local, Wrong> {
             .map(|list| list.iter().map(|n| number(n)).collect::<Result<BTreeSet<_>, _>>())
             .transpose()?,
         barred: part.barred.iter().map(|n| number(n)).collect::<Result<_, _>>()?,
+        codes: part.codes.iter().map(|c| code(c)).collect::<Result<_, _>>()?,
         dock: Dock::Mailbox,
         available: part.available,
     })
@@ -395,8 +425,8 @@ fn peer(part: &PeerPart) -> Result<(Peer, Link), Wrong> {
     let (Some(TlsPart::Off) | None) = part.tls;
     let domains = part.domains.iter().map(|d| domain(d)).collect::<Result<Vec<_>, _>>()?;
     let system_address = match &part.system_address {
-        Some(text) => mailbox(text)?,
-        None => mailbox(&format!("system-user@{}", domains[0]))?,
+        Some(text) => mailbox("system_address", text)?,
+        None => mailbox("system_address", &format!("system-user@{}", domains[0]))?,
     };
     let hosts = part.hosts.iter().map(|h| host(h)).collect::<Result<Vec<_>, _>>()?;
     let name = PeerName::new(&part.name);
@@ -407,8 +437,8 @@ fn peer(part: &PeerPart) -> Result<(Peer, Link), Wrong> {
         prefixes: part.prefixes.iter().map(|p| prefix(p)).collect::<Result<_, _>>()?,
         deny: part.deny.iter().map(|p| prefix(p)).collect::<Result<_, _>>()?,
         number_plan: plan(&part.numbers)?,
-        transit: BTreeSet::new(),
-        profile: profile(&part.profile)?,
+        transit: Transit::default(), // when all peers are known
+        profile: part.profile.build()?,
     };
     let link = Link {
         peer: name,
@@ -436,26 +466,6 @@ fn host(text: &str) -> Result<String, Wrong> {
         );
     }
     Ok(format!("{name}:{port}"))
-}
-
-fn profile(part: &ProfilePart) -> Result<Profile, Wrong> {
-    let standard = Profile::default();
-    let bare = part.bare_addresses.unwrap_or(standard.bare_addresses);
-    Ok(Profile {
-        version: part.version.as_deref().map_or(Ok(standard.version), version)?,
-        quote_ids: part.quote_ids.unwrap_or(standard.quote_ids),
-        bare_addresses: bare,
-        split_recipients: part.split_recipients.unwrap_or(standard.split_recipients),
-        recipients_max: part.recipients_max.unwrap_or(standard.recipients_max).max(1),
-        response_style: match part.response_style {
-            Some(StylePart::Collective) => ResponseStyle::Collective,
-            Some(StylePart::Individual) | None => ResponseStyle::Individual,
-        },
-        expects_response: part.expects_response.unwrap_or(standard.expects_response),
-        acknowledged_reports: part.acknowledged_reports.unwrap_or(standard.acknowledged_reports),
-        anonymise_hidden: part.anonymise_hidden.unwrap_or(standard.anonymise_hidden),
-        size_max: part.size_max.map(|s| s.0).or(standard.size_max),
-    })
 }
 
 fn retry(part: &RetryPart) -> Result<Retry, Wrong> {

@@ -111,7 +111,7 @@ impl Connection {
         if let Some(why) = self.is_stale() {
             return (Outcome::NotBegun(why), false);
         }
-        let (from, to) = (Some(errand.mail_from.clone()), errand.recipients.clone());
+        let (from, to) = (errand.mail_from.clone(), errand.recipients.clone());
         let transaction = match Transaction::new(from, to, mail.size, mail.eight_bit) {
             Ok(transaction) => transaction,
             Err(why) => return (Outcome::Over(Carried::Unable(why.to_string())), true),

@@ -311,6 +311,14 @@ impl Reader {
         })?;
         let decoded = wire::mm4::decode(&block);
         let hops = wire::mm4::received_count(&block);
+        let own_hops = self
+            .config
+            .house
+            .domains
+            .iter()
+            .map(|d| wire::mm4::received_naming(&block, d))
+            .max()
+            .unwrap_or(0);
         if let Some(code) = &decoded.internal_status_code {
             tracing::info!(peer = %self.peer, "X-Internal-Status-Code: {code}");
         }
@@ -339,6 +347,7 @@ impl Reader {
             message,
             trouble,
             hops,
+            own_hops,
             decoded_size: taken.structure.size_estimate(),
             body: Some(taken.body).filter(|_| is_request),
             content: content.filter(|_| is_request),

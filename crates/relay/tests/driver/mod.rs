@@ -6,8 +6,8 @@ use relay::house::Local;
 use relay::memory::Memory;
 use relay::store::Store;
 use relay::{
-    Answer, Arrival, Arrived, Body, Carried, Errand, Event, House, Input, Ledger, Output, Peer, PeerName,
-    RecipientState, Shard, Submission, Told,
+    Answer, Arrival, Arrived, Body, Carried, Errand, Event, House, Input, Ledger, Lookup, Notification,
+    Output, Peer, PeerName, RecipientState, Shard, Submission, Told,
 };
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -60,6 +60,8 @@ pub fn request() -> ForwardReq {
 pub fn submission(from: Party, to: &[Party]) -> Submission {
     Submission {
         by: "test".into(),
+        hook: None,
+        once: None,
         from,
         to: to.to_vec(),
         cc: Vec::new(),
@@ -106,6 +108,8 @@ pub struct Driver {
     shard: Shard,
     pub now: Timestamp,
     errands: VecDeque<Errand>,
+    pub notifications: VecDeque<Notification>,
+    pub lookups: VecDeque<Lookup>,
     answers: HashMap<u64, Answer>,
     tickets: u64,
     ids: u64,
@@ -127,8 +131,10 @@ impl Driver {
             seed
         };
         let shard = Shard::new(store.clone(), Arc::new(house), now, Box::new(entropy)).unwrap();
+        let (notifications, lookups) = (VecDeque::new(), VecDeque::new());
         let (errands, answers) = (VecDeque::new(), HashMap::new());
-        let mut driver = Self { store, shard, now, errands, answers, tickets: 0, ids };
+        let mut driver =
+            Self { store, shard, now, errands, notifications, lookups, answers, tickets: 0, ids };
         driver.run();
         driver
     }
@@ -163,6 +169,8 @@ impl Driver {
                 }
                 Output::Answer { ticket, answer } => drop(self.answers.insert(ticket, answer)),
                 Output::Dispatch(errand) => self.errands.push_back(*errand),
+                Output::Notify(notification) => self.notifications.push_back(*notification),
+                Output::Lookup(lookup) => self.lookups.push_back(*lookup),
                 Output::News { .. } => {}
                 Output::Alarm { mm, text } => panic!("alarm about {mm:?}: {text}"),
             }
@@ -213,6 +221,7 @@ impl Driver {
             message: Arrived::Message(message),
             trouble: None,
             hops: 1,
+            own_hops: 0,
             decoded_size: 3,
             body: Some(body()),
             content: None,

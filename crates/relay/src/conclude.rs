@@ -1,0 +1,211 @@
+//! The peer that sent an MM learns what became of it: `MM4_forward.RES` for each outcome (TS 23.140 8.4.1.1).
+//!
+//! Owns: which outcomes are known, and how they are told: one response for each distinct status or a collective one;
+//! by report what no response tells; to later repeats the same. Never knows: where an MM went, and why.
+//!
+//! What is decided on arrival is answered at once. What travels on to another peer is answered when that peer has
+//! answered, or when we have given up; a request that asked for a response gets one in any case.
+
+use crate::arrive::{Remembered, mail_matters, once_key, response_mailbox};
+use crate::house::{Peer, ResponseStyle};
+use crate::ledger::{Asker, Ledger, Origin, Recipient, RecipientState, Response, TransactionState, What};
+use crate::pack::Pack as _;
+use crate::report::Happening;
+use crate::store::Op;
+use crate::turn::{Entropy, Turn};
+use crate::verdict::Reason;
+use mms::{ForwardReq, HeaderText, MessageType, MmStatus, Party, RequestStatus};
+
+/// What a recipient's share of the request came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub status: RequestStatus,
+    pub text: Option<HeaderText>,
+}
+
+impl Ledger {
+    /// What is to be answered about a recipient; `None` while that is not known.
+    pub(crate) fn share(&self, place: u16) -> Option<Share> {
+        let recipient = self.recipients.get(usize::from(place))?;
+        let said = |status: RequestStatus| Some(Share { status, text: recipient.text.clone() });
+        let ok = said(RequestStatus::Ok);
+        match recipient.state {
+            RecipientState::Routing | RecipientState::Queued => None,
+            RecipientState::Forwarded => {
+                let last = self.transactions.iter().rfind(|t| t.recipients.contains(&place));
+                // A peer that sends no responses has said all it will.
+                ok.filter(|_| last.is_none_or(|t| t.state == TransactionState::Settled))
+            }
+            RecipientState::Unconfirmed => {
+                let text = "taken by the next Relay/Server, which did not answer";
+                Some(Share { status: RequestStatus::Ok, text: Some(HeaderText::cleaned(text)) })
+            }
+            RecipientState::Accepted
+            | RecipientState::Stored
+            | RecipientState::Retrieved
+            | RecipientState::Rejected
+            | RecipientState::Deleted => ok,
+            RecipientState::Refused | RecipientState::Failed => {
+                let given = recipient.status.filter(|s| *s != RequestStatus::Ok);
+                let reason = recipient.reason.unwrap_or(Reason::Fault);
+                let words = || HeaderText::cleaned(reason.text());
+                let text = Some(recipient.text.clone().unwrap_or_else(words));
+                Some(Share { status: given.unwrap_or(reason.request_status()), text })
+            }
+            RecipientState::Expired => {
+                let status = recipient.status.unwrap_or(RequestStatus::ErrorUnspecified);
+                let late = (status != RequestStatus::Ok).then(|| HeaderText::cleaned(Reason::Expired.text()));
+                Some(Share { status, text: late })
+            }
+            RecipientState::Duplicate => recipient.status.and_then(said),
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Tell the peer that sent the MM whatever has become known and was not told yet.
+    pub fn conclude(&mut self, entropy: Entropy<'_>) {
+        let Origin::Received { peer, .. } = &self.ledger.origin else { return };
+        let Some(peer) = self.house.peer(peer) else { return };
+        let Some(request) = self.ledger.request.clone() else { return };
+        let (mut known, mut open): (Vec<(u16, Share)>, bool) = (Vec::new(), false);
+        for (place, recipient) in self.ledger.recipients.iter().enumerate() {
+            match self.ledger.share(place as u16) {
+                Some(share) if !recipient.concluded => known.push((place as u16, share)),
+                None if !recipient.concluded => open = true,
+                _ => {}
+            }
+        }
+        let ack = request.ack_request == Some(true);
+        let anybody = known.iter().any(|(_, share)| share.status == RequestStatus::Ok);
+        let collective = peer.profile.response_style == ResponseStyle::Collective;
+        let answered = self.ledger.responses.iter().any(|r| r.kind == MessageType::ForwardRes);
+        if known.is_empty() || (ack && collective && !answered && open && !anybody) {
+            return; // one response for all waits until somebody was accepted, or nobody is left
+        }
+        let told = ack && !(collective && (answered || anybody));
+        if ack && !(collective && answered) {
+            let groups = groups(&self.ledger, &known, collective);
+            for asker in self.askers(peer, &request) {
+                self.answer_asker(peer, &request, &asker, &groups);
+            }
+        }
+        for (place, share) in &known {
+            self.remember(&request, *place, share);
+            self.ledger.recipients[usize::from(*place)].concluded = true;
+            self.report_untold(*place, share, ack, told, entropy);
+        }
+    }
+
+    /// Everybody who asked for a response about this MM: the request itself, and repeats under other transaction ids.
+    fn askers(&self, peer: &Peer, request: &ForwardReq) -> Vec<Asker> {
+        let Origin::Received { mail_from, .. } = &self.ledger.origin else { return Vec::new() };
+        let to = response_mailbox(peer, request, mail_from.as_ref());
+        let first = Asker { transaction_id: request.transaction_id.clone(), to };
+        std::iter::once(first).chain(self.ledger.askers.iter().cloned()).collect()
+    }
+
+    fn answer_asker(
+        &mut self,
+        peer: &Peer,
+        request: &ForwardReq,
+        asker: &Asker,
+        groups: &[(Share, Vec<Party>)],
+    ) {
+        for (share, recipients) in groups {
+            self.owe(Response {
+                kind: MessageType::ForwardRes,
+                peer: peer.name.clone(),
+                to: asker.to.clone(),
+                transaction_id: asker.transaction_id.clone(),
+                message_id: request.message_id.clone(),
+                status: share.status,
+                text: share.text.clone(),
+                recipients: recipients.clone(),
+                at: self.now,
+                entry: None,
+            });
+        }
+    }
+
+    /// The same request again, while what becomes of it is not known yet: it is answered when that is known, and at once
+    /// about those of whom it is.
+    pub fn ask_again(&mut self, again: &ForwardReq, asker: Asker) {
+        let Origin::Received { peer, .. } = &self.ledger.origin else { return };
+        let (Some(peer), Some(request)) = (self.house.peer(peer), self.ledger.request.clone()) else {
+            return;
+        };
+        self.tell(What::Repeated, Some(&peer.name), &[], "asked again before it was decided");
+        if again.ack_request != Some(true) {
+            return;
+        }
+        let concluded = |place: &u16| self.ledger.recipients[usize::from(*place)].concluded;
+        let places = 0..self.ledger.recipients.len() as u16;
+        let known: Vec<(u16, Share)> =
+            places.filter(concluded).filter_map(|p| Some((p, self.ledger.share(p)?))).collect();
+        let collective = peer.profile.response_style == ResponseStyle::Collective;
+        if !known.is_empty() {
+            let groups = groups(&self.ledger, &known, collective);
+            self.answer_asker(peer, &request, &asker, &groups);
+        }
+        let mine = asker.transaction_id.as_ref().map(mms::TransactionId::key);
+        let same = |id: &Option<mms::TransactionId>| id.as_ref().map(mms::TransactionId::key) == mine;
+        let known =
+            same(&request.transaction_id) || self.ledger.askers.iter().any(|a| same(&a.transaction_id));
+        // A peer that asks under ever new ids gets an answer to the first few.
+        if !known && self.ledger.askers.len() < ASKERS_MAX {
+            self.ledger.askers.push(asker);
+        }
+    }
+
+    /// What no response tells is told by report, if reports were asked for.
+    fn report_untold(&mut self, place: u16, share: &Share, ack: bool, told: bool, entropy: Entropy<'_>) {
+        let Recipient { state, reason, .. } = self.ledger.recipients[usize::from(place)].clone();
+        match (state, reason) {
+            (RecipientState::Expired, _) => {
+                self.report_delivery(place, Happening::ours(MmStatus::Expired), None, entropy);
+            }
+            // Refused on arrival, and no answer was asked for: that is all there is to it (mm4 5.2).
+            (RecipientState::Refused, _) if !ack => {}
+            (RecipientState::Refused | RecipientState::Failed, Some(reason)) if !told => {
+                self.report_delivery(place, Happening::ours(reason.mm_status()), share.text.clone(), entropy);
+            }
+            _ => {}
+        }
+    }
+
+    /// From now on a repeat is answered with this outcome.
+    fn remember(&mut self, request: &ForwardReq, place: u16, share: &Share) {
+        let Origin::Received { peer, .. } = &self.ledger.origin else { return };
+        let Some(message_id) = request.message_id.as_ref().filter(|_| !self.is_first()) else { return };
+        let recipient = &self.ledger.recipients[usize::from(place)];
+        let key = once_key(message_id.key(), peer.as_str(), &recipient.party.address);
+        let (len, digest) = mail_matters(self.ledger.body);
+        let mut value = Vec::with_capacity(64);
+        let (status, text) = (Some(share.status), share.text.clone());
+        Remembered { mm: self.ledger.id, len, digest, date: request.date, status, text }.pack(&mut value);
+        let keep_until = self.remember_until();
+        self.op(Op::Remember { key, value, keep_until });
+    }
+}
+
+/// Repeats under other transaction ids that are answered.
+const ASKERS_MAX: usize = 8;
+
+/// Recipients by what they share, in order of their first; or one share for all: `Ok` if anybody was accepted.
+fn groups(ledger: &Ledger, known: &[(u16, Share)], collective: bool) -> Vec<(Share, Vec<Party>)> {
+    let mut groups: Vec<(Share, Vec<Party>)> = Vec::new();
+    for (place, share) in known {
+        let party = Party::from(ledger.recipients[usize::from(*place)].party.address.clone());
+        match groups.iter_mut().find(|(known, _)| known == share) {
+            Some((_, parties)) => parties.push(party),
+            None => groups.push((share.clone(), vec![party])),
+        }
+    }
+    if collective && !groups.is_empty() {
+        let ok = groups.iter().position(|(share, _)| share.status == RequestStatus::Ok);
+        let (share, _) = groups.swap_remove(ok.unwrap_or(0));
+        groups = vec![(share, Vec::new())];
+    }
+    groups
+}

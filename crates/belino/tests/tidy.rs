@@ -106,7 +106,9 @@ fn promises_name_tests_that_exist() {
 /// Links between pages lead somewhere.
 #[test]
 fn pages_link_to_files_that_exist() {
-    for page in ["README.md", "ARCHITECTURE.md", "SECURITY.md", "docs/configuration.md"] {
+    let pages =
+        ["README.md", "ARCHITECTURE.md", "SECURITY.md", "docs/configuration.md", "docs/conformance.md"];
+    for page in pages {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if !link.contains("://") && !link.starts_with('#') {

@@ -223,6 +223,8 @@ mod tests {
         assert!(!house().explain(&party("+19995550100")).steps.is_empty());
     }
 
+    /// a subscriber is ours outside our prefixes too; within them only subscribers are, and barred ones are told
+    /// apart.
     #[test]
     fn subscribers_and_barred_numbers_are_told_apart() {
         let mut house = house();

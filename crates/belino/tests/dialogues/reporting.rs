@@ -72,7 +72,7 @@ fn d_03_rejected() {
     assert!(!world.cli(&["mailbox", "get", &id, "--raw"]).status.success());
 }
 
-/// D-04: deferred once, then retrieved; never after a final one.
+/// D-02, D-04: deferred once, then retrieved; never after a final one.
 #[test]
 fn d_04_deferred_before_a_final_one() {
     let world = World::new();

@@ -45,6 +45,7 @@ fn o_01_the_templates_are_byte_stable() {
     }
 }
 
+/// F-03, F-04, F-30: nothing is there that was not written.
 #[test]
 fn f_03_f_04_ack_request_and_f_30_defaults() {
     assert_eq!(forward(&edited(FORWARD, "X-Mms-Ack-Request", "")).0.ack_request, None);
@@ -401,7 +402,7 @@ fn r_02_r_05_r_07_read_reports() {
 }
 
 #[test]
-fn t_05_interconnect_fields_pass() {
+fn interconnect_fields_pass() {
     let lines = "X-Mms-MMSIP-Address: hub.example\r\nX-Mms-Return-Route: a, b\r\nX-Mms-Return-Route: c\r\n";
     let head = FORWARD.replace("\r\n\r\n", &format!("\r\n{lines}\r\n"));
     let (m, _) = forward(&head);

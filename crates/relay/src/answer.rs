@@ -7,7 +7,9 @@ use crate::arrive::mailbox_of;
 use crate::carry::fail;
 use crate::event::{Answer, Arrival, Arrived, Bounce};
 use crate::house::Peer;
-use crate::ledger::{Ledger, Moment, Origin, REPORT, RecipientState, Response, TransactionState, What};
+use crate::ledger::{
+    Ledger, Moment, Origin, REPORT, RecipientState, Response, Transaction, TransactionState, What,
+};
 use crate::turn::{Decision, Entropy, Turn};
 use crate::verdict::{Reason, Reply};
 use mms::{
@@ -284,23 +286,27 @@ pub(crate) fn bounced(
     turn.finish(|_| taken())
 }
 
-/// The recipient that a report is about: whichever of its two parties is a recipient that we forwarded to this very
-/// peer (live peers swap them), or the only one that we did.
-pub(crate) fn reported_recipient(ledger: &Ledger, peer: &Peer, report: &Report<'_>) -> Option<u16> {
-    let sent: Vec<u16> = ledger
-        .transactions
-        .iter()
-        .filter(|t| t.peer == peer.name && t.state != TransactionState::Queued)
-        .flat_map(|t| t.recipients.iter().copied())
-        .collect();
-    let named = report.parties.into_iter().flatten().find_map(|party| {
-        let address = party.address.clone().normalised(&peer.number_plan);
-        sent.iter().copied().find(|i| ledger.recipients[usize::from(*i)].party.address == address)
-    });
-    named.or(match sent[..] {
-        [only] => Some(only),
+/// The recipient that a report is about: the one that it names, or the only one that we forwarded to this very peer.
+fn reported_recipient(ledger: &Ledger, peer: &Peer, report: &Report<'_>) -> Option<u16> {
+    let mut sent = sent_to(ledger, peer);
+    let only = (sent.next(), sent.next());
+    named_recipient(ledger, peer, report).or(match only {
+        (Some(only), None) => Some(only),
         _ => None,
     })
+}
+
+/// Whichever of the two parties of a report (live peers swap them) is a recipient that we forwarded to this very peer.
+pub(crate) fn named_recipient(ledger: &Ledger, peer: &Peer, report: &Report<'_>) -> Option<u16> {
+    report.parties.into_iter().flatten().find_map(|party| {
+        let address = party.address.clone().normalised(&peer.number_plan);
+        sent_to(ledger, peer).find(|i| ledger.recipients[usize::from(*i)].party.address == address)
+    })
+}
+
+fn sent_to<'a>(ledger: &'a Ledger, peer: &'a Peer) -> impl Iterator<Item = u16> + 'a {
+    let sent = |t: &&Transaction| t.peer == peer.name && t.state != TransactionState::Queued;
+    ledger.transactions.iter().filter(sent).flat_map(|t| t.recipients.iter().copied())
 }
 
 fn owe(

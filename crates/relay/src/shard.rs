@@ -8,7 +8,7 @@
 //! durable. While a ledger's batch is under way its further events wait; those of other ledgers pass.
 
 use crate::answer::{
-    Report, bounced, ignored, report, report_answered, reported, reported_recipient, responded, unfit_report,
+    Report, bounced, ignored, named_recipient, report, report_answered, reported, responded, unfit_report,
 };
 use crate::arrive::{arrived, asked_again, passing};
 use crate::carry::carried;
@@ -336,18 +336,23 @@ impl Shard {
     /// other MMs may have as well.
     fn reported_mm(&self, arrival: &Arrival, report: &Report<'_>) -> Option<MmId> {
         let key = report.message_id?.key();
-        let ours = key.split('@').next().and_then(|id| id.parse().ok());
+        // Another relay of our kind writes ids like ours, at its own domain.
+        let at_ours =
+            |domain: &str| self.house.domains.iter().any(|d| d.as_str().eq_ignore_ascii_case(domain));
+        let ours =
+            key.split_once('@').filter(|(_, domain)| at_ours(domain)).and_then(|(id, _)| id.parse().ok());
         let peer = self.house.peer(&arrival.peer)?;
-        let of_this_peer = |mm: &MmId| {
-            let stored = || Some(Arc::new(Ledger::decode(&self.store.ledger(*mm).ok()??.ledger).ok()?));
-            let ledger = self.slots.get(mm).and_then(|slot| slot.ledger.clone()).or_else(stored);
-            ledger.is_some_and(|ledger| reported_recipient(&ledger, peer, report).is_some())
-        };
         if ours.is_some() {
             return ours;
         }
+        let names_it = |mm: &MmId| {
+            let stored = || Some(Arc::new(Ledger::decode(&self.store.ledger(*mm).ok()??.ledger).ok()?));
+            let ledger = self.slots.get(mm).and_then(|slot| slot.ledger.clone()).or_else(stored);
+            ledger.is_some_and(|ledger| named_recipient(&ledger, peer, report).is_some())
+        };
         let tagged = self.store.tagged(TagKind::MessageId, Some(key), None, NAMESAKES_MAX).ok()?;
-        tagged.into_iter().map(|(_, mm)| mm).find(of_this_peer)
+        let namesakes: Vec<MmId> = tagged.into_iter().map(|(_, mm)| mm).collect();
+        namesakes.iter().copied().find(names_it).or(namesakes.first().copied())
     }
 
     fn take_turn(&mut self, mm: MmId, pending: Pending) {

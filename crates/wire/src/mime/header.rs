@@ -50,6 +50,7 @@ impl std::error::Error for HeaderError {}
 pub struct Field<'a> {
     name: &'a str,
     raw: &'a [u8],
+    line: &'a [u8],
 }
 
 impl<'a> Field<'a> {
@@ -61,6 +62,11 @@ impl<'a> Field<'a> {
     /// The octets between the colon and the end of the last line of the field.
     pub const fn raw(&self) -> &'a [u8] {
         self.raw
+    }
+
+    /// Every octet of the field: name, colon, value and folds, with the end of its last line if that has come.
+    pub const fn line(&self) -> &'a [u8] {
+        self.line
     }
 
     /// Whether the field has this name, in any case.
@@ -115,7 +121,7 @@ impl<'a> HeaderBlock<'a> {
     /// A section over `limits`.
     pub fn parse_within(mail: &'a [u8], limits: &HeaderLimits) -> Result<Self, HeaderError> {
         let mut fields: Vec<Field<'a>> = Vec::new();
-        let mut value_start = 0;
+        let (mut line_start, mut value_start) = (0, 0);
         let mut at = 0;
         while at < mail.len() {
             let next = memchr::memchr(b'\n', &mail[at..]).map_or(mail.len(), |end| at + end + 1);
@@ -128,6 +134,7 @@ impl<'a> HeaderBlock<'a> {
                 [b' ' | b'\t', ..] => {
                     if let Some(field) = fields.last_mut() {
                         field.raw = &mail[value_start..next];
+                        field.line = &mail[line_start..next];
                     }
                 }
                 _ => match field_name(line) {
@@ -135,8 +142,8 @@ impl<'a> HeaderBlock<'a> {
                         if fields.len() == limits.fields_max {
                             return Err(HeaderError::TooManyFields);
                         }
-                        value_start = at + value;
-                        fields.push(Field { name, raw: &mail[value_start..next] });
+                        (line_start, value_start) = (at, at + value);
+                        fields.push(Field { name, raw: &mail[value_start..next], line });
                     }
                     // The separator line of mailbox files.
                     None if at == 0 && (line.starts_with(b"From ") || line.starts_with(b">From ")) => {}
@@ -267,7 +274,12 @@ mod tests {
             prop_assert!(block.head_len() <= mail.len());
             for field in block.fields() {
                 prop_assert!(!field.text().contains(['\r', '\n']));
+                prop_assert!(field.line().starts_with(field.name().as_bytes()) && field.line().ends_with(field.raw()));
             }
+            // Fields follow each other without a gap, up to the empty line.
+            let lines: Vec<u8> = block.fields().iter().flat_map(|field| field.line()).copied().collect();
+            let head = &mail[..block.head_len()];
+            prop_assert!(lines.is_empty() || head.ends_with(&lines) || head.ends_with(&[&lines[..], b"\r\n"].concat()) || head.ends_with(&[&lines[..], b"\n"].concat()));
             let _ = find_head_end(&mail);
         }
     }

@@ -1,10 +1,12 @@
 //! The mail format (RFC 5322, RFC 2045 to 2047), read with the tolerances that live peers need.
 //!
-//! Owns: header blocks, encoded words, dates, parameters, the structure of a body, transfer encodings.
+//! Owns: header blocks, encoded words, dates, parameters, the structure of a body, transfer encodings, delivery status
+//! notifications.
 //! Never knows: SMTP, MM4, what a field means.
 //!
 //! Everything reads the wire form, so that nothing must be copied to be looked at. All of it is bounded and linear.
 
+mod bounce;
 mod content_type;
 mod date;
 mod encoded_word;
@@ -12,6 +14,7 @@ mod header;
 mod transfer;
 mod walk;
 
+pub use bounce::{Action, Bounce, BouncedRecipient, Original, bounce};
 pub use content_type::ContentType;
 pub use date::{DateForm, http_date, mail_date, parse_date};
 pub use encoded_word::{decode_words, encode_phrase, encode_text};

@@ -4,7 +4,7 @@
 //! reports. Never knows: envelopes, and the content of an MM.
 //!
 //! No value can start a new header line: texts are types without controls, and [`write_line`] is the only place that
-//! ends a line.
+//! ends a line that we made. (What a peer made and we pass on is `transit`.)
 
 use super::address::{write_list, write_party};
 use super::field::{FIELDS, FieldId, Presence};
@@ -51,8 +51,8 @@ pub fn encode(message: &AbstractMessage, style: &Style) -> Vec<u8> {
     out
 }
 
-/// The one place that ends a header line. Of CR and LF in `value` only our own folds survive.
-fn write_line(out: &mut Vec<u8>, name: &str, value: &str) {
+/// The one place that ends a header line of ours. Of CR and LF in `value` only our own folds survive.
+pub(super) fn write_line(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     for (index, line) in value.split("\r\n ").enumerate() {
@@ -156,7 +156,7 @@ fn common(message: &AbstractMessage, id: FieldId, style: &Style) -> Option<Strin
     })
 }
 
-fn opaque(id: Option<&str>, quote: bool) -> String {
+pub(super) fn opaque(id: Option<&str>, quote: bool) -> String {
     match id {
         Some(id) if quote && !id.contains('"') && !id.starts_with('<') => format!("\"{id}\""),
         Some(id) => id.to_owned(),
@@ -164,7 +164,7 @@ fn opaque(id: Option<&str>, quote: bool) -> String {
     }
 }
 
-const fn yes_no(value: bool) -> &'static str {
+pub(super) const fn yes_no(value: bool) -> &'static str {
     if value { "Yes" } else { "No" }
 }
 

@@ -1,6 +1,7 @@
 //! The codec of MM4: abstract messages to header sections and back (TS 23.140 8.4.4).
 //!
-//! Owns: the one table of fields ([`FIELDS`]), the tolerances that live peers need, the one form in which we write.
+//! Owns: the one table of fields ([`FIELDS`]), the tolerances that live peers need, the one form in which we write,
+//! and what changes in a header section that is relayed ([`relay`]).
 //! Never knows: SMTP, peers, policy. It says what it had to tolerate and what it cannot accept; what follows from
 //! that is decided elsewhere.
 //!
@@ -22,12 +23,14 @@ mod encode;
 mod field;
 mod finding;
 mod read;
+mod transit;
 mod value;
 
 pub use decode::{Decoded, Mail, UnknownMessage, decode, received_count, received_naming};
 pub use encode::{Style, encode};
 pub use field::{FIELDS, Field, FieldId, Presence};
 pub use finding::{Tolerance, Violation, ViolationKind};
+pub use transit::{Edit, Edits, relay};
 
 #[cfg(test)]
 mod tests;

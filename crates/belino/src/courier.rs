@@ -229,7 +229,10 @@ impl Inner {
     }
 
     async fn carry(&self, route: &Route, slot: &mut Option<Connection>, errand: &Errand) -> Carried {
-        let mail = mail::prepare(&route.profile, errand);
+        let mail = match mail::prepare(&route.profile, errand, &*self.store) {
+            Ok(mail) => mail,
+            Err(why) => return Carried::Unable(why),
+        };
         if let Some(most) = route.profile.size_max.filter(|most| mail.size > *most) {
             // As when the peer announces it by SIZE: it will never take this one.
             let why = format!("at most {most} octets go to this peer, this has {}", mail.size);

@@ -216,10 +216,9 @@ pub(crate) fn validity(house: &House, request: &ForwardReq, now: Timestamp) -> T
 
 /// Where a recipient of a request goes, as far as only the recipient counts.
 fn judge(turn: &Turn<'_>, peer: &Peer, path: &MailPath, party: &Party) -> Way {
-    let is_code = matches!(party.address, Address::ShortCode(_) | Address::AlphaCode(_));
     if path.party().is_none() {
         Way::Nowhere(Reason::NotAnAddress, None)
-    } else if is_code && !peer.profile.short_codes {
+    } else if turn.house.is_code(&party.address) && !peer.profile.short_codes {
         // A short code means something inside one MMSE only, unless it was agreed otherwise.
         Way::Nowhere(Reason::NotServed, None)
     } else {

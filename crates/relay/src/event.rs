@@ -97,7 +97,7 @@ pub struct Bounce {
     pub internet_message_id: Option<String>,
     /// Its `X-Mms-Transaction-ID`.
     pub transaction_id: Option<TransactionId>,
-    /// Recipients that the mail failed for, and why; empty = all.
+    /// Recipients that the mail failed for, and why. One without a name stands for the only one of its mail.
     pub failed: Vec<(Option<MailPath>, String)>,
 }
 

@@ -6,9 +6,11 @@
 //! A crash forgets all of it: everything in the store is due again, nothing is in flight, every gate is open.
 
 use crate::house::Retry;
+use crate::ledger::Part;
 use crate::store::Entry;
 use mms::{MmId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 /// Entries held in memory for one queue.
 pub(crate) const HEADS_MAX: usize = 1024;
@@ -44,6 +46,18 @@ pub(crate) struct Queue {
     in_flight: HashMap<(MmId, u16), Entry>,
     pub gate: Gate,
     pub paused: bool,
+    /// Requests a minute that the peer takes, if that is limited.
+    pub rate_max: Option<u32>,
+    /// When, at an even pace, the next request would be due (the generic cell rate algorithm).
+    pace: Timestamp,
+}
+
+/// How far ahead of an even pace requests may go together.
+const PACE_AHEAD: Duration = Duration::from_secs(6);
+
+/// Whether the entry is a request that counts against the peer's rate; answers and reports do not.
+fn is_paced(entry: &Entry) -> bool {
+    matches!(Part::of(entry.id.part), Part::Transaction(_))
 }
 
 impl Queue {
@@ -56,7 +70,8 @@ impl Queue {
     /// A queue that has nothing in the store.
     pub fn empty() -> Self {
         let (heads, in_flight) = (BTreeMap::new(), HashMap::new());
-        Self { heads, horizon: None, in_flight, gate: Gate::Open, paused: false }
+        let pace = Timestamp::from_millis(i64::MIN);
+        Self { heads, horizon: None, in_flight, gate: Gate::Open, paused: false, rate_max: None, pace }
     }
 
     /// An entry is in the store now.
@@ -121,10 +136,20 @@ impl Queue {
         if self.in_flight.len() >= room {
             return None;
         }
-        let head = self.heads.first_entry().filter(|h| h.key().0 <= now)?;
-        let entry = head.remove();
+        let held = self.paced_until().is_some_and(|until| now < until);
+        let due = self.heads.iter().take_while(|((due, ..), _)| *due <= now);
+        let place = *due.into_iter().find(|(_, entry)| !held || !is_paced(entry))?.0;
+        let entry = self.heads.remove(&place)?;
+        if let Some(rate) = self.rate_max.filter(|_| is_paced(&entry)) {
+            self.pace = self.pace.max(now).plus(Duration::from_secs(60) / rate.max(1));
+        }
         self.in_flight.insert((entry.id.mm, entry.id.part), entry.clone());
         Some(entry)
+    }
+
+    /// Until when requests wait for the peer's rate.
+    fn paced_until(&self) -> Option<Timestamp> {
+        self.rate_max.map(|_| self.pace.minus(PACE_AHEAD))
     }
 
     /// The errand came back without having been tried; it waits where it was.
@@ -161,7 +186,15 @@ impl Queue {
         if self.paused {
             return None;
         }
-        let due = self.heads.keys().next().map(|(due, ..)| *due);
+        let due = match self.paced_until() {
+            None => self.heads.keys().next().map(|(due, ..)| *due),
+            Some(until) => {
+                let at = |((due, ..), entry): (&Place, &Entry)| {
+                    if is_paced(entry) { (*due).max(until) } else { *due }
+                };
+                self.heads.iter().map(at).min()
+            }
+        };
         match &self.gate {
             Gate::Open if self.in_flight.len() >= in_flight_max => None,
             Gate::Open => due,
@@ -201,6 +234,25 @@ mod tests {
         assert_eq!(queue.take(later, 2), None, "one probe");
         queue.opened();
         assert!(queue.take(later, 2).is_some());
+    }
+
+    #[test]
+    fn requests_keep_to_the_peers_rate_and_answers_pass_them() {
+        let mut queue = Queue { rate_max: Some(6), ..Queue::empty() };
+        (0..3).for_each(|i| queue.put(entry(0, i)));
+        let answer = Entry { id: EntryId { part: crate::ledger::RESPONSE, ..entry(0, 9).id }, ..entry(0, 9) };
+        let at = Timestamp::from_seconds;
+        assert!(queue.take(at(0), 9).is_some());
+        assert_eq!((queue.take(at(3), 9), queue.next(9)), (None, Some(at(4))), "six a minute");
+        queue.put(answer.clone());
+        assert_eq!(queue.next(9), Some(at(0)));
+        assert_eq!(queue.take(at(3), 9), Some(answer));
+        let mut taken = 1;
+        for second in 3..60 {
+            taken += usize::from(queue.take(at(second), 9).is_some());
+            queue.put(entry(0, 100 + second as u128));
+        }
+        assert_eq!(taken, 7, "one each ten seconds, the first six seconds ahead");
     }
 
     proptest! {

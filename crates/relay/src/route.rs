@@ -42,6 +42,21 @@ fn longest<'a>(digits: &str, prefixes: &'a [String], deny: &[String]) -> Option<
 }
 
 impl House {
+    /// The short code of ours that an address is, and who has it. At our own domain an alphanumeric one looks like mail.
+    fn code<'a>(&'a self, address: &'a Address) -> Option<(&'a str, &'a Local)> {
+        let code = match address {
+            Address::ShortCode(code) | Address::AlphaCode(code) => code,
+            Address::Email { local, domain } if self.domains.contains(domain) => local,
+            _ => return None,
+        };
+        self.locals.iter().find(|local| local.codes.contains(code)).map(|local| (code.as_str(), local))
+    }
+
+    /// Whether an address is a short code, ours or not.
+    pub(crate) fn is_code(&self, address: &Address) -> bool {
+        matches!(address, Address::ShortCode(_) | Address::AlphaCode(_)) || self.code(address).is_some()
+    }
+
     /// Where an MM for this recipient goes. A number must be in E.164 already ([`House::normalised`]).
     pub fn route(&self, party: &Party) -> Route {
         self.decide_route(party, &mut |_| ())
@@ -55,6 +70,13 @@ impl House {
     }
 
     fn decide_route(&self, party: &Party, say: &mut dyn FnMut(&dyn Fn() -> String)) -> Route {
+        if let Some((code, local)) = self.code(&party.address) {
+            say(&|| format!("{code} is a code of ours"));
+            return match local.available {
+                true => Route::Local(local.dock.clone()),
+                false => Route::Nowhere(Reason::Unavailable),
+            };
+        }
         match &party.address {
             Address::Plmn(number) if number.is_international() => {
                 say(&|| {
@@ -70,17 +92,8 @@ impl House {
             }
             Address::Email { domain, .. } => self.route_domain(domain, say),
             Address::ShortCode(code) | Address::AlphaCode(code) => {
-                match self.locals.iter().find(|local| local.codes.contains(code)) {
-                    Some(local) if local.available => {
-                        say(&|| format!("{code} is a code of ours"));
-                        Route::Local(local.dock.clone())
-                    }
-                    Some(_) => Route::Nowhere(Reason::Unavailable),
-                    None => {
-                        say(&|| format!("{code} is no code of ours, and codes mean nothing elsewhere"));
-                        Route::Nowhere(Reason::NotServed)
-                    }
-                }
+                say(&|| format!("{code} is no code of ours, and codes mean nothing elsewhere"));
+                Route::Nowhere(Reason::NotServed)
             }
             Address::Ipv4(_) | Address::Ipv6(_) => {
                 say(&|| format!("no route for addresses of kind {}", party.address.kind()));

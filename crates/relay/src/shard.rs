@@ -726,6 +726,8 @@ impl Shard {
                 }
                 let most = self.house.limits.in_flight_max;
                 let now = self.now;
+                let rate_max = self.house.peer(name).and_then(|p| p.profile.rate_max);
+                self.queue(name).rate_max = rate_max;
                 self.fill(name);
                 let Some(entry) = self.queue(name).take(now, most) else { continue };
                 more = true;

@@ -1,9 +1,12 @@
-//! An errand as a mail: the header block written anew, the body named where it lies.
+//! An errand as a mail: the header block written anew, or the received one with what must change; the body named where
+//! it lies.
 
-use relay::house::Profile;
-use relay::store::ContentRef;
-use relay::{Errand, RESPONSE};
-use wire::mm4::Style;
+use mms::{AbstractMessage, HeaderText};
+use relay::house::{Profile, TransitMode};
+use relay::store::{ContentRef, Store};
+use relay::{Errand, Relayed};
+use wire::mime::mail_date;
+use wire::mm4::{Edit, Edits, Style};
 
 /// What goes over the wire after `DATA`.
 pub struct Mail {
@@ -18,15 +21,44 @@ pub struct Mail {
 }
 
 /// Write the header for this peer.
-pub fn prepare(profile: &Profile, errand: &Errand) -> Mail {
+///
+/// # Errors
+/// The received header cannot be read back; our own trouble.
+pub fn prepare(profile: &Profile, errand: &Errand, store: &dyn Store) -> Result<Mail, String> {
     let style = Style {
         quote_ids: profile.quote_ids,
         bare_addresses: profile.bare_addresses,
         version: Some(profile.version),
     };
-    let head = wire::mm4::encode(&errand.message, &style);
+    let head = match &errand.relayed {
+        Some(relayed) => relay(profile, errand, relayed, store)?,
+        None => wire::mm4::encode(&errand.message, &style),
+    };
     let body = errand.body.clone().filter(|(content, offset)| *offset < content.len);
-    debug_assert!(body.is_none() || errand.entry.id.part & RESPONSE == 0, "responses have no stored body");
     let rest = body.as_ref().map_or(0, |(content, offset)| content.len - offset);
-    Mail { size: head.len() as u64 + rest, eight_bit: errand.eight_bit || !head.is_ascii(), head, body }
+    Ok(Mail { size: head.len() as u64 + rest, eight_bit: errand.eight_bit || !head.is_ascii(), head, body })
+}
+
+/// The header section of an MM that passes through us: as it came, but for the fields that tie it to one hop (mm4 6).
+fn relay(
+    profile: &Profile,
+    errand: &Errand,
+    relayed: &Relayed,
+    store: &dyn Store,
+) -> Result<Vec<u8>, String> {
+    let (content, offset) = errand.body.as_ref().ok_or("its content is not kept any more")?;
+    let mut head = vec![0; usize::try_from(*offset).map_err(|e| e.to_string())?];
+    let n = store.read_content(content, 0, &mut head).map_err(|e| e.to_string())?;
+    head.truncate(n);
+    let trace = format!("{}; {}", relayed.received, mail_date(relayed.at));
+    let mut edits = Edits { received: Some(HeaderText::cleaned(&trace)), ..Edits::default() };
+    if let (TransitMode::BackToBack, AbstractMessage::ForwardReq(request)) = (relayed.mode, &errand.message) {
+        let set = |path: &Option<_>| path.clone().map_or(Edit::Keep, Edit::Set);
+        edits.sender = set(&request.sender);
+        edits.originator_system = set(&request.originator_system);
+        edits.transaction_id = request.transaction_id.clone().map_or(Edit::Keep, Edit::Set);
+        edits.ack_request = request.ack_request.map_or(Edit::Keep, Edit::Set);
+        edits.quote_ids = profile.quote_ids;
+    }
+    Ok(wire::mm4::relay(&head, &edits))
 }

@@ -6,10 +6,13 @@
 
 use relay::Body;
 use relay::store::{ContentRef, ContentWriter, Store, StoreError};
-use wire::mime::{HeaderBlock, Structure, Walk, WalkLimits, find_head_end};
+use wire::mime::{ContentType, HeaderBlock, Structure, Walk, WalkLimits, find_head_end};
 
 /// Octets of a header block that are read; what is longer is refused.
 pub const HEAD_MAX: usize = 64 << 10;
+
+/// Octets of a returned mail that are looked at: what identifies it stands at its beginning.
+pub const FRONT_MAX: usize = 64 << 10;
 
 /// One content on its way in.
 pub struct Intake {
@@ -19,6 +22,8 @@ pub struct Intake {
     /// Where the body begins, once that is known.
     offset: Option<u64>,
     walk: Option<Walk>,
+    /// The beginning of the body of what may be a returned mail; nothing else is kept in memory.
+    front: Option<Vec<u8>>,
     len: u64,
     digest: u32,
     eight_bit: bool,
@@ -32,6 +37,8 @@ pub struct Taken {
     pub body: Body,
     /// The parts of the body.
     pub structure: Structure,
+    /// The beginning of the body, at most [`FRONT_MAX`], if its type is `multipart/report`.
+    pub front: Option<Vec<u8>>,
     /// Where it is stored, or why not.
     pub content: Result<ContentRef, StoreError>,
     /// The header block did not end within [`HEAD_MAX`].
@@ -46,6 +53,7 @@ impl Intake {
             head: Vec::new(),
             offset: None,
             walk: None,
+            front: None,
             len: 0,
             digest: 0,
             eight_bit: false,
@@ -83,6 +91,8 @@ impl Intake {
             Err(_) => (end, None, None),
         };
         self.offset = Some(offset as u64);
+        let report = content_type.as_deref().and_then(ContentType::parse);
+        self.front = report.filter(|kind| kind.kind() == "multipart/report").map(|_| Vec::new());
         let walk = Walk::new(content_type.as_deref(), encoding.as_deref(), WalkLimits::default());
         self.walk = Some(walk);
         let first = self.head.split_off(offset);
@@ -93,6 +103,10 @@ impl Intake {
     fn body(&mut self, octets: &[u8]) {
         if octets.is_empty() {
             return;
+        }
+        if let Some(front) = &mut self.front {
+            let room = FRONT_MAX.saturating_sub(front.len()).min(octets.len());
+            front.extend_from_slice(&octets[..room]);
         }
         self.digest = crc32c::crc32c_append(self.digest, octets);
         self.eight_bit |= !octets.is_ascii();
@@ -116,7 +130,7 @@ impl Intake {
         };
         let structure = self.walk.map(Walk::finish).unwrap_or_default();
         let content = self.writer.and_then(ContentWriter::finish);
-        Taken { head: self.head, body, structure, content, head_too_long }
+        Taken { head: self.head, body, structure, front: self.front, content, head_too_long }
     }
 }
 

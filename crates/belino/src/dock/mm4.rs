@@ -10,9 +10,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
 use crate::serve::until_stop;
-use mms::{AbstractMessage, ForwardReq, RequestStatus, Version};
+use mms::{AbstractMessage, ForwardReq, MailPath, RequestStatus, Version};
 use relay::store::{Store, StoreError};
-use relay::{Answer, Arrival, Arrived, Event as HeartEvent, PeerName, Reason};
+use relay::{Answer, Arrival, Arrived, Bounce, Event as HeartEvent, PeerName, Reason};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
-use wire::mime::{HeaderBlock, HeaderError};
+use wire::mime::{Action, HeaderBlock, HeaderError};
 use wire::mm4::{Decoded, Mail};
 use wire::smtp::server::{Capabilities, Ending, Envelope, Event, Phase, Session};
 use wire::smtp::{Limits, Reply};
@@ -195,7 +195,10 @@ impl Reader {
                         self.log_ending(ending);
                         break true;
                     }
-                    Event::Sender(_) => session.accept(),
+                    Event::Sender(sender) => match self.foreign(sender.path.as_ref()) {
+                        None => session.accept(),
+                        Some(why) => session.refuse(&Reply::never(550, 7, 1, &why)),
+                    },
                     Event::ContentStarts { declared } => {
                         intake = Some(Intake::new(&*self.dock.store, declared));
                     }
@@ -255,6 +258,14 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Why this envelope sender may not speak for this peer, if it may not.
+    fn foreign(&self, sender: Option<&MailPath>) -> Option<String> {
+        let peer = self.config.house.peer(&self.peer).filter(|p| p.profile.own_senders)?;
+        let domain = sender?.domain().filter(|d| !peer.owns(d))?;
+        tracing::warn!(peer = %self.peer, %domain, "envelope sender is in no domain of this peer");
+        Some(format!("{domain} is no domain of this peer"))
     }
 
     fn log_ending(&self, ending: Ending) {
@@ -322,11 +333,30 @@ impl Reader {
         if let Some(code) = &decoded.internal_status_code {
             tracing::info!(peer = %self.peer, "X-Internal-Status-Code: {code}");
         }
+        let house = &self.config.house;
+        let peer = house.peer(&self.peer);
+        let tolerated = decoded.tolerances.first().map(ToString::to_string);
         let (message, trouble) = words(decoded, &taken.structure);
-        let is_request = !matches!(
-            &message,
-            Arrived::Message(m) if !matches!(m, AbstractMessage::ForwardReq(_))
-        );
+        let is_forward = matches!(&message, Arrived::Message(AbstractMessage::ForwardReq(_)));
+        // A peer that wants the letter of the specification gets it.
+        let strict = peer.is_some_and(|p| p.profile.strict) && is_forward;
+        let trouble =
+            trouble.or_else(|| tolerated.filter(|_| strict).map(|text| (Reason::FormatCorrupt, text)));
+        let message = match (message, &taken.front) {
+            (Arrived::NotMm4, Some(front)) => {
+                returned(&block, front).map_or(Arrived::NotMm4, Arrived::Bounce)
+            }
+            (message, _) => message,
+        };
+        // What is not for us but passes as it came is kept like a request.
+        let passes = match &message {
+            Arrived::Message(m) => {
+                house.passes_to(&self.peer, m.message_type(), &envelope.recipients).is_some()
+            }
+            _ => false,
+        };
+        let is_request =
+            is_forward || passes || matches!(&message, Arrived::Unknown { .. } | Arrived::NotMm4);
         let content = match taken.content {
             Ok(content) => Some(content),
             // Responses and reports need no room: they go on when the disk is low.
@@ -353,6 +383,28 @@ impl Reader {
             content: content.filter(|_| is_request),
         })
     }
+}
+
+/// A mail that came back, if that is what it is (RFC 3464).
+fn returned(block: &HeaderBlock<'_>, front: &[u8]) -> Option<Bounce> {
+    let content_type = block.text("Content-Type");
+    let bounce = wire::mime::bounce(content_type.as_deref(), front)?;
+    let original = bounce.original?;
+    let mut failed: Vec<(Option<MailPath>, String)> = Vec::new();
+    let no_list = bounce.recipients.is_empty();
+    for recipient in bounce.recipients.into_iter().filter(|r| r.action == Action::Failed) {
+        let status = recipient.status.map_or(String::new(), |(c, s, d)| format!("{c}.{s}.{d} "));
+        let why = recipient.diagnostic.map_or(String::new(), |text| text.to_string());
+        failed.push((recipient.original_recipient.or(recipient.final_recipient), format!("{status}{why}")));
+    }
+    if no_list {
+        failed.push((None, "returned without a word".into()));
+    }
+    Some(Bounce {
+        internet_message_id: original.internet_message_id.map(|id| id.to_string()),
+        transaction_id: original.transaction_id,
+        failed,
+    })
 }
 
 /// What the codec found, as the heart wants to hear it: the message, and why it cannot be processed, if so.

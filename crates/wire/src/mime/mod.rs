@@ -11,6 +11,7 @@ mod content_type;
 mod date;
 mod encoded_word;
 mod header;
+mod seven_bit;
 mod transfer;
 mod walk;
 
@@ -19,6 +20,7 @@ pub use content_type::ContentType;
 pub use date::{DateForm, http_date, mail_date, parse_date};
 pub use encoded_word::{decode_words, encode_phrase, encode_text};
 pub use header::{Field, HeaderBlock, HeaderError, HeaderLimits, find_head_end};
+pub use seven_bit::{Obstacle, SevenBit, seven_bit};
 pub use transfer::{TransferEncoding, decode_transfer};
 pub use walk::{Part, Problem, Structure, Walk, WalkLimits, walk};
 

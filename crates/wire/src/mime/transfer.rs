@@ -1,4 +1,4 @@
-//! Content-Transfer-Encodings (RFC 2045 6), decoded as leniently as live traffic asks for.
+//! Content-Transfer-Encodings (RFC 2045 6): decoded as leniently as live traffic asks for, encoded to the letter.
 
 use crate::smtp::unstuff;
 
@@ -139,9 +139,63 @@ pub(super) fn q_word(encoded: &[u8]) -> Vec<u8> {
     quoted_printable(&spaced)
 }
 
+/// Longest line of both encodings (RFC 2045 6.7, 6.8).
+const ENCODED_LINE_MAX: usize = 76;
+
+/// `content` in base64: full lines, no line end behind the last one.
+pub(super) fn encode_base64(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len() / 57 * 78 + 78);
+    for (at, line) in content.chunks(ENCODED_LINE_MAX / 4 * 3).enumerate() {
+        if at > 0 {
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(super::encoded_word::base64(line).as_bytes());
+    }
+    out
+}
+
+/// `content` in quoted-printable. CRLF stays a line end; CR and LF alone are octets like any other.
+///
+/// No line begins with a dot, so that none must be doubled, and none with `-`, so that none is a delimiter.
+pub(super) fn encode_quoted_printable(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len() + content.len() / 4);
+    let (mut rest, mut column) = (content, 0);
+    while let [octet, tail @ ..] = rest {
+        if let Some(later) = rest.strip_prefix(b"\r\n") {
+            out.extend_from_slice(b"\r\n");
+            (rest, column) = (later, 0);
+            continue;
+        }
+        let line_ends = tail.is_empty() || tail.starts_with(b"\r\n");
+        let literal = |column: usize| match octet {
+            b'=' => false,
+            b'.' | b'-' => column > 0,
+            // Some relays take space off the end of lines.
+            b' ' | b'\t' => !line_ends,
+            _ => octet.is_ascii_graphic(),
+        };
+        let width = if literal(column) { 1 } else { 3 };
+        if column + width + usize::from(!line_ends) > ENCODED_LINE_MAX {
+            out.extend_from_slice(b"=\r\n");
+            column = 0;
+        }
+        if literal(column) {
+            out.push(*octet);
+            column += 1;
+        } else {
+            let digit = |value: u8| b"0123456789ABCDEF"[usize::from(value & 15)];
+            out.extend_from_slice(&[b'=', digit(octet >> 4), digit(*octet)]);
+            column += 3;
+        }
+        rest = tail;
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn f_36_base64_with_blanks_without_padding_in_long_lines() {
@@ -166,6 +220,40 @@ mod tests {
         assert_eq!(decode("caf=C3=a9 =\r\nx=  \r\ny = z=3"), "caf\u{e9} xy = z=3".as_bytes());
         assert_eq!(decode("x="), b"x");
         assert_eq!(decode_transfer(TransferEncoding::Identity, b"..a\r\n..\r\n"), b".a\r\n.\r\n");
+    }
+
+    #[test]
+    fn what_quoted_printable_looks_like() {
+        let encode = |text: &str| String::from_utf8(encode_quoted_printable(text.as_bytes())).unwrap();
+        assert_eq!(encode("caf\u{e9} =\r\n.x-y. \r\n--b\n\r"), "caf=C3=A9 =3D\r\n=2Ex-y.=20\r\n=2D-b=0A=0D");
+        assert_eq!(encode(&"x".repeat(77)), format!("{}=\r\nxx", "x".repeat(75)));
+        assert_eq!(encode(&format!("{}\r\n", "x".repeat(76))), format!("{}\r\n", "x".repeat(76)));
+        assert_eq!(encode(&format!("{}..", "x".repeat(75))), format!("{}=\r\n=2E.", "x".repeat(75)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes(pieces in prop::collection::vec(prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..50),
+            prop::sample::select(vec!["\r\n", "\r", "\n", ".", "-", "=", " ", "\t", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "é"])
+                .prop_map(|text| text.as_bytes().to_vec()),
+        ], 0..20)) {
+            let content = pieces.concat();
+            for (encoding, encoded) in [
+                (TransferEncoding::Base64, encode_base64(&content)),
+                (TransferEncoding::QuotedPrintable, encode_quoted_printable(&content)),
+            ] {
+                prop_assert_eq!(decode_transfer(encoding, &encoded), &content[..]);
+                prop_assert!(encoded.is_ascii());
+                let framed = [b"\r\n", &encoded[..]].concat();
+                prop_assert!(framed.windows(2).all(|w| (w[0] == b'\r') == (w[1] == b'\n')));
+                for line in encoded.split(|b| *b == b'\n') {
+                    let line = line.strip_suffix(b"\r").unwrap_or(line);
+                    prop_assert!(line.len() <= 76 && !line.starts_with(b".") && !line.starts_with(b"-"));
+                    prop_assert!(!line.ends_with(b" ") && !line.ends_with(b"\t"));
+                }
+            }
+        }
     }
 
     #[test]

@@ -344,6 +344,7 @@ impl Walk {
             match multipart.boundary() {
                 Some(boundary) if self.boundaries.len() < self.limits.depth_max => {
                     self.boundaries.push(boundary.as_bytes().to_vec());
+                    self.found.multiparts.push(start..body_start);
                     return;
                 }
                 Some(_) => self.found.notice(Problem::TooDeep),

@@ -141,6 +141,8 @@ pub struct Structure {
     pub parts: Vec<Part>,
     /// Each kind of problem once.
     pub problems: Vec<Problem>,
+    /// Where the header sections of inner multiparts are, in their order; each has its empty line.
+    pub(in crate::mime) multiparts: Vec<Range<u64>>,
 }
 
 impl Structure {

@@ -31,6 +31,7 @@ pub mod config;
 pub mod courier;
 pub mod decode;
 pub mod demo;
+pub mod discovery;
 pub mod dock;
 pub mod heart;
 pub mod serve;

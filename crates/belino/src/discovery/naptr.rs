@@ -188,7 +188,7 @@ fn mailbox(rest: &str) -> Result<MailPath, String> {
     MailPath::new(&local, Some(domain)).map_err(|error| error.to_string())
 }
 
-fn domain_is_literal(domain: &Domain) -> bool {
+pub(super) fn domain_is_literal(domain: &Domain) -> bool {
     domain.as_str().starts_with('[')
 }
 

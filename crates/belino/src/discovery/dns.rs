@@ -1,6 +1,6 @@
 //! One view of the DNS: what its resolvers answer, remembered as long as the answers allow.
 //!
-//! Owns: queries (UDP, TCP after truncation), their timeouts, the sorting of outcomes into found, not found and trouble,
+//! Owns: queries (UDP, TCP after truncation), the next resolver after trouble with one, timeouts, the sorting of outcomes into found, not found and trouble,
 //! and the memory of answers. Never knows: what the records mean.
 //!
 //! The library's own memory goes by a clock of its own and is off; ours goes by the house's clock and is bounded. Two views
@@ -12,12 +12,14 @@ use super::realm;
 use crate::clock::Clock;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,7 +109,8 @@ impl fmt::Display for Answer {
 
 /// One view of the DNS.
 pub struct View {
-    resolver: Result<TokioResolver, String>,
+    /// Each resolver by itself: when one is in trouble the next is asked, which the library does not do after an error code.
+    resolvers: Result<Vec<(IpAddr, TokioResolver)>, String>,
     /// Whose view it is, in words.
     named: String,
     /// Whether names of the private DNS must not be asked here.
@@ -125,9 +128,10 @@ impl View {
             [] => "the system's resolvers".to_owned(),
             some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
-        let resolver = resolver(resolvers, timeout).map_err(|error| format!("cannot ask {named}: {error}"));
         let public = realm::is_public(resolvers);
-        Self { resolver, named, public, clock, timeout, cache: Mutex::new(Cache::new(cache_max)) }
+        let resolvers =
+            each_resolver(resolvers, timeout).map_err(|error| format!("cannot ask {named}: {error}"));
+        Self { resolvers, named, public, clock, timeout, cache: Mutex::new(Cache::new(cache_max)) }
     }
 
     /// Whose view it is, in words.
@@ -158,73 +162,86 @@ impl View {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ask one resolver after the other until one is not in trouble.
     async fn query(&self, name: &str, kind: Kind) -> (Outcome, Duration) {
-        let trouble = |why: String| (Outcome::Trouble(why), Duration::ZERO);
-        let resolver = match &self.resolver {
-            Ok(resolver) => resolver,
-            Err(why) => return trouble(why.clone()),
+        let resolvers = match &self.resolvers {
+            Ok(resolvers) => resolvers,
+            Err(why) => return (Outcome::Trouble(why.clone()), Duration::ZERO),
         };
         let Ok(mut full) = Name::from_ascii(name) else {
             return (Outcome::NotFound("this is no name in the DNS"), Duration::ZERO);
         };
         full.set_fqdn(true);
-        let lookup = resolver.lookup(full, record_type(kind));
-        match self.clock.within(self.timeout, lookup).await {
-            Some(Ok(lookup)) => found(&lookup, kind),
-            Some(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => {
-                if none.soa.is_none() && none.ns.is_some() {
+        let mut troubles = Vec::new();
+        for (address, resolver) in resolvers {
+            let lookup = resolver.lookup(full.clone(), record_type(kind));
+            match self.clock.within(share(self.timeout, resolvers.len()), lookup).await {
+                Some(Ok(lookup)) => return found(&lookup, kind),
+                Some(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => {
                     // Name servers instead of an answer: whom we asked does not look any further.
-                    return trouble(format!("{} refers us to other name servers", self.named));
+                    if none.soa.is_some() || none.ns.is_none() {
+                        return not_found(&none);
+                    }
+                    troubles.push(format!("{address} refers us to other name servers"));
                 }
-                // Without a SOA the answer must not be remembered (RFC 2308 5).
-                let ttl = Duration::from_secs(none.negative_ttl.unwrap_or(0).into());
-                let nothing = if u16::from(none.response_code) == NXDOMAIN {
-                    "the name does not exist"
-                } else {
-                    "the name has no such records"
-                };
-                (Outcome::NotFound(nothing), ttl)
+                Some(Err(NetError::Timeout)) | None => troubles.push(format!("no answer from {address}")),
+                Some(Err(NetError::Dns(DnsError::ResponseCode(code)))) => {
+                    troubles.push(format!("{address} answers {code}"));
+                }
+                Some(Err(error)) => troubles.push(format!("{address}: {error}")),
             }
-            Some(Err(NetError::Timeout)) | None => trouble(format!("no answer from {}", self.named)),
-            Some(Err(NetError::Dns(DnsError::ResponseCode(code)))) => {
-                trouble(format!("{} answers {code}", self.named))
-            }
-            Some(Err(error)) => trouble(format!("{}: {error}", self.named)),
         }
+        (Outcome::Trouble(troubles.join("; ")), Duration::ZERO)
     }
 }
 
-const NXDOMAIN: u16 = 3;
+/// What each resolver may take of the time that a question has.
+fn share(timeout: Duration, resolvers: usize) -> Duration {
+    timeout / u32::try_from(resolvers.max(1)).unwrap_or(u32::MAX)
+}
 
-fn resolver(addresses: &[SocketAddr], timeout: Duration) -> Result<TokioResolver, NetError> {
-    let mut builder = if addresses.is_empty() {
-        TokioResolver::builder_tokio()?
-    } else {
-        let servers = addresses.iter().map(|address| {
-            let mut ways = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            for way in &mut ways {
-                way.port = address.port();
-            }
-            NameServerConfig::new(address.ip(), true, ways)
-        });
-        let config = ResolverConfig::from_name_servers(servers.collect());
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+fn each_resolver(
+    addresses: &[SocketAddr],
+    timeout: Duration,
+) -> Result<Vec<(IpAddr, TokioResolver)>, NetError> {
+    let servers = match addresses {
+        [] => read_system_conf()?.0.into_parts().2,
+        some => some.iter().map(|address| name_server(*address)).collect(),
     };
     let mut options = ResolverOpts::default();
     // Each question is put twice; both fit into the time that it has.
     options.attempts = 1;
-    options.timeout = timeout / 2;
+    options.timeout = share(timeout, servers.len()) / 2;
     options.cache_size = 0;
     options.edns0 = true;
     options.use_hosts_file = ResolveHosts::Never;
-    // The order is the operator's: the second resolver is there for when the first is silent.
-    options.num_concurrent_reqs = 1;
-    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
     // The aliases on the way are wanted for their time to live.
     options.preserve_intermediates = true;
     options.max_active_requests = 256;
-    *builder.options_mut() = options;
-    builder.build()
+    let one = |server: NameServerConfig| {
+        let address = server.ip;
+        let config = ResolverConfig::from_name_servers(vec![server]);
+        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        Ok((address, builder.with_options(options.clone()).build()?))
+    };
+    servers.into_iter().map(one).collect()
+}
+
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let mut ways = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    for way in &mut ways {
+        way.port = address.port();
+    }
+    NameServerConfig::new(address.ip(), true, ways)
+}
+
+fn not_found(none: &NoRecords) -> (Outcome, Duration) {
+    let nothing = match none.response_code {
+        ResponseCode::NXDomain => "the name does not exist",
+        _ => "the name has no such records",
+    };
+    // Without a SOA the answer must not be remembered (RFC 2308 5).
+    (Outcome::NotFound(nothing), Duration::from_secs(none.negative_ttl.unwrap_or(0).into()))
 }
 
 const fn record_type(kind: Kind) -> RecordType {

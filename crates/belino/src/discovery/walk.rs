@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 const CHAIN_MAX: usize = 5;
 /// Names that are queried for one number, at most: a tree may branch at each step.
 const NAMES_MAX: usize = 30;
+/// Names in trouble after which a number is given up for now: each may take its whole time.
+const TROUBLES_MAX: usize = 3;
 
 /// What a tree knows about a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +36,9 @@ pub(super) async fn walk(
 ) -> Known {
     let Some(name) = naptr::query_name(number, apex) else { return Known::Nothing };
     let mut asked = BTreeSet::new();
-    let mut trouble = None;
+    let mut troubles = Vec::new();
     // The records of each name on the way to where we are, those that were looked at already removed.
-    let mut way = vec![records(view, &name, say, &mut trouble).await];
+    let mut way = vec![records(view, &name, say, &mut troubles).await];
     asked.insert(name);
     while let Some(here) = way.last_mut() {
         let Some(record) = here.next() else {
@@ -67,21 +69,25 @@ pub(super) async fn walk(
                     ));
                 } else {
                     say.push(format!("{shown}: leads on to {next}"));
-                    way.push(records(view, &next, say, &mut trouble).await);
+                    way.push(records(view, &next, say, &mut troubles).await);
                     asked.insert(next);
+                    if troubles.len() >= TROUBLES_MAX {
+                        say.push(format!("{TROUBLES_MAX} names in trouble: given up for now"));
+                        break;
+                    }
                 }
             }
         }
     }
-    trouble.map_or(Known::Nothing, Known::Trouble)
+    troubles.into_iter().next().map_or(Known::Nothing, Known::Trouble)
 }
 
-/// The records of one name in order; none after trouble, which is kept.
+/// The records of one name in order; none after trouble, which is noted.
 async fn records(
     view: &View,
     name: &str,
     say: &mut Vec<String>,
-    trouble: &mut Option<String>,
+    troubles: &mut Vec<String>,
 ) -> std::vec::IntoIter<Naptr> {
     let answer = view.ask(name, Kind::Naptr).await;
     say.push(format!("NAPTR of {name}: {answer}"));
@@ -95,7 +101,7 @@ async fn records(
             .collect(),
         Outcome::NotFound(_) => Vec::new(),
         Outcome::Trouble(why) => {
-            trouble.get_or_insert(format!("NAPTR of {name}: {why}"));
+            troubles.push(format!("NAPTR of {name}: {why}"));
             Vec::new()
         }
     };

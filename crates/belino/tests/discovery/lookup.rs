@@ -204,6 +204,15 @@ async fn the_sender_is_named_where_the_url_wants_it() {
 }
 
 #[tokio::test]
+async fn only_numbers_in_e164_form_are_asked_for() {
+    let service = Service::start("200 OK", r#"{"peer":"b"}"#).await;
+    let local = "01632960083".parse::<mms::Party>().unwrap().address.number().cloned().unwrap();
+    let house = service.house("");
+    assert_eq!(house.find(&local).await, Found::Nothing);
+    assert!(service.requests().is_empty() && house.told("not in E.164 form"));
+}
+
+#[tokio::test]
 async fn the_token_is_sent_and_shown_to_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");

@@ -144,6 +144,19 @@ async fn a_19_a_wide_tree_costs_a_bounded_number_of_questions() {
 }
 
 #[tokio::test]
+async fn a_19_a_tree_in_trouble_is_given_up_for_now() {
+    let mut e164 = Zone::new("e164.arpa");
+    for n in 0..10 {
+        e164 = e164.onward(NAME, n, &format!("{n}.refused.example"));
+    }
+    let dns = Dns::start([e164.naptr(NAME, 99, 1, MMS)]).await;
+    let house = House::asking(dns.address, "");
+    assert!(matches!(house.find(&number()).await, Found::Later(why) if why.contains("0.refused.example")));
+    let names: std::collections::BTreeSet<_> = dns.asked.names().into_iter().collect();
+    assert_eq!(names.len(), 4);
+}
+
+#[tokio::test]
 async fn a_20_a_number_that_takes_mms_somewhere_is_left_to_the_next_source() {
     let dns = Dns::with([(100, 10, ["u", "E2U+mms:tel", r"!^(.*)$!tel:\1!"])]).await;
     let house = House::asking(dns.address, "").with_table();

@@ -3,11 +3,13 @@
 //! Owns: names and defaults of keys, and the words that tell an operator what is wrong, where, and what was meant.
 //! Never knows: sockets. A key that is not known is an error; so is a value that cannot be meant.
 
+mod discovery;
 mod network;
 mod parse;
 mod profile;
 mod values;
 
+pub use discovery::DiscoveryConfig;
 pub use network::Network;
 pub use parse::{ConfigError, load, parse};
 pub use values::{ByteSize, Span};
@@ -33,6 +35,8 @@ pub struct Config {
     pub links: Vec<Link>,
     /// Limits of the docks, the courier and the store.
     pub limits: HouseLimits,
+    /// How numbers and hosts are found.
+    pub discovery: DiscoveryConfig,
 }
 
 /// The connection side of a peer.
@@ -42,6 +46,8 @@ pub struct Link {
     pub peer: PeerName,
     /// `host:port`, tried in this order.
     pub hosts: Vec<String>,
+    /// Whether its hosts are found through the DNS, at its first domain; then `hosts` is empty.
+    pub discover: Option<Discover>,
     /// From where it connects to us.
     pub from: Vec<Network>,
     /// Our connections to it at once.
@@ -50,6 +56,13 @@ pub struct Link {
     pub sessions_max: usize,
     /// Whether it wants a new connection for every mail.
     pub one_message_per_connection: bool,
+}
+
+/// How a peer's hosts are found through the DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discover {
+    /// Resolvers of this peer's own; those of `[discovery]` if there are none.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 /// Limits outside the heart.

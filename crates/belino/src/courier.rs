@@ -11,9 +11,12 @@ mod mail;
 
 use crate::clock::Clock;
 use crate::config::{HouseLimits, Link};
+use crate::discovery::HostTrouble;
 use crate::heart::Heart;
+use crate::resolver::Resolver;
 use crate::serve::until_stop;
 use connection::Connection;
+use mms::Domain;
 use relay::store::Store;
 use relay::{Carried, Errand, Event, PeerName, Told};
 use std::collections::HashMap;
@@ -32,6 +35,7 @@ struct Inner {
     limits: HouseLimits,
     runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
+    resolver: Resolver,
     heart: OnceLock<Heart>,
     routes: RwLock<HashMap<PeerName, Arc<Route>>>,
     stopping: watch::Sender<bool>,
@@ -41,6 +45,8 @@ struct Inner {
 struct Route {
     link: Link,
     profile: relay::house::Profile,
+    /// The peer's first domain, by which its hosts are found in the DNS.
+    domain: Option<Domain>,
     sender: mpsc::UnboundedSender<Errand>,
     /// Errands in order of arrival; workers take turns. Bounded by what the heart lets be in flight.
     errands: tokio::sync::Mutex<mpsc::UnboundedReceiver<Errand>>,
@@ -79,6 +85,7 @@ impl Courier {
         limits: HouseLimits,
         runtime: tokio::runtime::Handle,
         tasks: TaskTracker,
+        resolver: Resolver,
     ) -> Self {
         Self(Arc::new(Inner {
             store,
@@ -87,6 +94,7 @@ impl Courier {
             limits,
             runtime,
             tasks,
+            resolver,
             heart: OnceLock::new(),
             routes: RwLock::default(),
             stopping: watch::Sender::new(false),
@@ -107,6 +115,7 @@ impl Courier {
             let route = Route {
                 link: link.clone(),
                 profile: peer.profile.clone(),
+                domain: peer.domains.first().cloned(),
                 sender,
                 errands: tokio::sync::Mutex::new(receiver),
                 hands: Mutex::default(),
@@ -244,7 +253,13 @@ impl Inner {
                 Some(connection) => connection,
                 None => match self.connect(route).await {
                     Ok(connection) => connection,
-                    Err(why) => return Carried::Unreachable(why),
+                    Err(NoWay::Now(why)) => return Carried::Unreachable(why),
+                    // No host will ever take it; waiting would not help (RFC 7505).
+                    Err(NoWay::Ever(why)) => {
+                        return Carried::Told(
+                            errand.recipients.iter().map(|_| Told::Never(why.clone())).collect(),
+                        );
+                    }
                 },
             };
             let (how, usable) =
@@ -261,11 +276,11 @@ impl Inner {
         Carried::Unreachable("the connection ended before the message".into())
     }
 
-    /// The first host that answers, in the configured order.
-    async fn connect(&self, route: &Route) -> Result<Connection, String> {
+    /// The first host that answers, in the configured order or in the order that the DNS has.
+    async fn connect(&self, route: &Route) -> Result<Connection, NoWay> {
         let mut trouble = Vec::new();
-        for host in &route.link.hosts {
-            match Connection::open(host, &self.host_name, &self.clock, &self.limits).await {
+        for host in self.hosts(route).await? {
+            match Connection::open(&host, &self.host_name, &self.clock, &self.limits).await {
                 Ok(connection) => {
                     tracing::debug!(peer = %route.link.peer, host, "connected");
                     return Ok(connection);
@@ -278,6 +293,31 @@ impl Inner {
         }
         let why = if trouble.is_empty() { "no host is configured".into() } else { trouble.join("; ") };
         tracing::warn!(peer = %route.link.peer, "peer cannot be reached: {why}");
-        Err(why)
+        Err(NoWay::Now(why))
     }
+
+    /// `host:port`, as configured, or found for the peer's own domain. No name from a message is ever looked up.
+    async fn hosts(&self, route: &Route) -> Result<Vec<String>, NoWay> {
+        let (Some(discover), Some(domain)) = (&route.link.discover, &route.domain) else {
+            return Ok(route.link.hosts.clone());
+        };
+        match self.resolver.hosts(domain, &discover.resolvers, &mut Vec::new()).await {
+            Ok(hosts) => Ok(hosts.iter().map(ToString::to_string).collect()),
+            Err(trouble) => {
+                tracing::warn!(peer = %route.link.peer, "no host of {domain} can be found: {trouble}");
+                Err(match trouble {
+                    HostTrouble::Never(why) => NoWay::Ever(why),
+                    HostTrouble::Later(why) => NoWay::Now(why),
+                })
+            }
+        }
+    }
+}
+
+/// Why there is no connection.
+enum NoWay {
+    /// Not at present.
+    Now(String),
+    /// There is no host, and there will be none.
+    Ever(String),
 }

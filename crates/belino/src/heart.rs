@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::courier::Courier;
+use crate::resolver::Resolver;
 use crate::serve::Watcher;
 use crate::view::Plain;
 use mms::MmId;
@@ -47,6 +48,7 @@ impl Heart {
         house: Arc<House>,
         clock: Clock,
         courier: Courier,
+        resolver: Resolver,
         watcher: Option<Watcher>,
         on_failure: impl FnOnce(String) + Send + 'static,
     ) -> anyhow::Result<(Self, JoinHandle<()>)> {
@@ -55,11 +57,13 @@ impl Heart {
         let heart = Self { inbox: inbox.clone(), room: Arc::new(Semaphore::new(INBOX_MAX)) };
         // Before the first errand can leave: an outcome must find its way back.
         courier.serve(heart.clone());
+        resolver.serve(heart.clone());
         let driver = Driver {
             shard,
             store,
             clock,
             courier,
+            resolver,
             watcher,
             heart: heart.clone(),
             waiting: HashMap::new(),
@@ -113,6 +117,7 @@ struct Driver {
     store: Arc<dyn Store>,
     clock: Clock,
     courier: Courier,
+    resolver: Resolver,
     watcher: Option<Watcher>,
     heart: Heart,
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
@@ -190,7 +195,7 @@ impl Driver {
                 }
                 Output::Dispatch(errand) => self.courier.dispatch(*errand),
                 Output::Notify(notification) => self.unanswered(notification.mm, &notification.entry),
-                Output::Lookup(lookup) => self.unanswered(lookup.mm, &lookup.entry),
+                Output::Lookup(lookup) => self.resolver.dispatch(*lookup),
                 Output::News { mm, moment } => {
                     log_moment(mm, &moment);
                     if let Some(watcher) = &self.watcher {

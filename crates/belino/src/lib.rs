@@ -31,8 +31,10 @@ pub mod config;
 pub mod courier;
 pub mod decode;
 pub mod demo;
+pub mod discovery;
 pub mod dock;
 pub mod heart;
+pub mod resolver;
 pub mod serve;
 pub mod view;
 

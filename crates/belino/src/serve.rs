@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::courier::Courier;
 use crate::dock::mm4::{Dock, listen};
 use crate::heart::Heart;
+use crate::resolver::Resolver;
 use anyhow::Context as _;
 use mms::MmId;
 use relay::store::Store;
@@ -49,6 +50,8 @@ pub struct Parts {
     pub dock: Arc<Dock>,
     /// The courier.
     pub courier: Courier,
+    /// The resolver.
+    pub resolver: Resolver,
     /// What tells the time.
     pub clock: Clock,
 }
@@ -76,6 +79,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let config = Arc::new(config);
     let runtime = tokio::runtime::Handle::current();
     let tasks = TaskTracker::new();
+    let resolver = Resolver::new(&config, clock.clone(), runtime.clone(), tasks.clone());
     let courier = Courier::new(
         store.clone(),
         clock.clone(),
@@ -83,13 +87,21 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         config.limits.clone(),
         runtime,
         tasks.clone(),
+        resolver.clone(),
     );
     courier.configure(&config);
     let (failing, failed) = watch::channel(None);
     let house = Arc::new(config.house.clone());
     let on_failure = move |why| drop(failing.send(Some(why)));
-    let (heart, heart_thread) =
-        Heart::start(store.clone(), house, clock.clone(), courier.clone(), watcher, on_failure)?;
+    let (heart, heart_thread) = Heart::start(
+        store.clone(),
+        house,
+        clock.clone(),
+        courier.clone(),
+        resolver.clone(),
+        watcher,
+        on_failure,
+    )?;
 
     let (stop, stopping) = watch::channel(false);
     let dock =
@@ -102,7 +114,8 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         addresses.push(listener.local_addr()?);
         tasks.spawn(listen(dock.clone(), listener, tasks.clone()));
     }
-    let parts = Arc::new(Parts { heart, store: store.clone(), dock, courier, clock: clock.clone() });
+    let parts =
+        Arc::new(Parts { heart, store: store.clone(), dock, courier, resolver, clock: clock.clone() });
     let socket = socket_path(&data);
     tasks.spawn(admin::server::serve(parts.clone(), admin::server::bind(&socket)?, stopping.clone()));
     tasks.spawn(maintain(store, clock, stopping));
@@ -148,6 +161,7 @@ impl Running {
     pub fn reload(&self, config: Config) {
         let config = Arc::new(config);
         self.parts.heart.input(Input::Reload(Arc::new(config.house.clone())));
+        self.parts.resolver.configure(&config);
         self.parts.courier.configure(&config);
         *self.parts.dock.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }

@@ -87,6 +87,11 @@ pub(crate) enum Plan {
 }
 
 impl House {
+    /// Whether somebody outside is asked where this recipient is served.
+    pub fn asks_for(&self, party: &Party) -> bool {
+        matches!(self.plan(party), Plan::Ask)
+    }
+
     /// Whether our tables tell where this recipient's MM goes, or somebody must be asked.
     pub(crate) fn plan(&self, party: &Party) -> Plan {
         let route = self.route(party);

@@ -1,7 +1,9 @@
 //! The relay's side of the admin socket.
 
 use super::{Request, Response, Send};
+use crate::config::Config;
 use crate::decode;
+use crate::resolver::Resolver;
 use crate::serve::{Parts, until_stop};
 use crate::view;
 use anyhow::{Context as _, anyhow, bail};
@@ -345,19 +347,34 @@ async fn normalised(parts: &Parts, text: &str) -> anyhow::Result<Party> {
 
 async fn route(parts: &Parts, text: &str) -> anyhow::Result<Value> {
     let party = normalised(parts, text).await?;
-    Ok(explain_route(&*house(parts).await?, &party))
+    let config = parts.dock.config();
+    Ok(explain_route(&parts.resolver, &config, &party).await)
 }
 
 /// A route as JSON; also for `belino route` without a running relay.
-pub fn explain_route(house: &relay::House, party: &Party) -> Value {
-    let explained = house.explain(party);
-    let (to, peer, why) = match &explained.route {
-        Route::Local(_) => ("mailbox", None, None),
+pub async fn explain_route(resolver: &Resolver, config: &Config, party: &Party) -> Value {
+    let (route, mut steps) = resolver.explain(party).await;
+    let mut hosts: Vec<String> = Vec::new();
+    if let Route::Peer(name) = &route
+        && let Some(link) = config.links.iter().find(|l| l.peer == *name)
+    {
+        hosts.clone_from(&link.hosts);
+        let domain = config.house.peer(name).and_then(|p| p.domains.first());
+        if let (Some(discover), Some(domain)) = (&link.discover, domain) {
+            match resolver.hosts(domain, &discover.resolvers, &mut steps).await {
+                Ok(found) => hosts = found.iter().map(ToString::to_string).collect(),
+                Err(trouble) => steps.push(format!("peer {name} has no host: {trouble}")),
+            }
+        }
+    }
+    let (to, peer, why) = match &route {
+        Route::Local(relay::house::Dock::Mailbox) => ("mailbox", None, None),
+        Route::Local(relay::house::Dock::Hook(hook)) => ("webhook", Some(hook.to_string()), None),
         Route::Peer(name) => ("peer", Some(name.to_string()), None),
         Route::Nowhere(reason) => ("nowhere", None, Some(reason.text())),
     };
     let address = view::address(party);
-    json!({ "address": address, "to": to, "peer": peer, "why": why, "steps": explained.steps })
+    json!({ "address": address, "to": to, "peer": peer, "why": why, "hosts": hosts, "steps": steps })
 }
 
 async fn change(parts: &Parts, id: &str, event: impl Fn(MmId) -> Event) -> anyhow::Result<Value> {

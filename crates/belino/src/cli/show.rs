@@ -2,7 +2,9 @@
 
 use super::{Common, print_json};
 use crate::admin::{Request, client, server};
+use crate::clock::Clock;
 use crate::config::{Config, Span};
+use crate::resolver::Resolver;
 use crate::{decode as mail, view};
 use anyhow::Context as _;
 use mms::Party;
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
+use tokio_util::task::TaskTracker;
 
 const OK: anyhow::Result<ExitCode> = Ok(ExitCode::SUCCESS);
 
@@ -32,8 +35,18 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
         false => config.listen.iter().for_each(|a| say!("  listens for MM4 on {a}")),
     }
     for local in &house.locals {
-        let prefixes: Vec<String> = local.prefixes.iter().map(|p| format!("+{p}")).collect();
-        say!("  serves {} from the mailbox", prefixes.join(", "));
+        let prefixes = local.prefixes.iter().map(|p| format!("+{p}"));
+        let named: Vec<String> = prefixes.chain(local.codes.iter().cloned()).collect();
+        let dock = match &local.dock {
+            relay::house::Dock::Mailbox => "from the mailbox".to_owned(),
+            relay::house::Dock::Hook(hook) => format!("by webhook {hook}"),
+        };
+        say!("  serves {} {dock}", named.join(", "));
+    }
+    let order: Vec<String> = config.discovery.order.iter().map(|s| format!("{s:?}").to_lowercase()).collect();
+    if house.discovery.asks {
+        let first = if house.discovery.portability_first { ", also numbers of our own ranges" } else { "" };
+        say!("  where a number is served is asked of {}{first}", order.join(", then "));
     }
     if house.peers.is_empty() {
         say!("  no peers: nothing is accepted and nothing is sent");
@@ -42,12 +55,36 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
         say!("  peer {}", peer.name);
         let prefixes: Vec<String> = peer.prefixes.iter().map(|p| format!("+{p}")).collect();
         let prefixes = if prefixes.is_empty() { "no prefix".to_owned() } else { prefixes.join(", ") };
-        say!("    MMs for {prefixes} go to {}", or_nowhere(&link.hosts));
+        let hosts = match &link.discover {
+            Some(_) => format!("the hosts that the DNS has for {}", peer.domains[0]),
+            None => or_nowhere(&link.hosts),
+        };
+        say!("    MMs for {prefixes} go to {hosts}");
         let from: Vec<String> = link.from.iter().map(ToString::to_string).collect();
         say!("    connects to us from {}", or_nowhere(&from));
         say!("    responses go to {} unless a request names another mailbox of its own", peer.system_address);
+        let transit: Vec<String> = transit_words(&peer.transit);
+        if !transit.is_empty() {
+            say!("    may send through us to {}", transit.join(", "));
+        }
+        let standard = relay::house::Profile::default();
+        for knob in relay::house::Profile::KNOBS {
+            let value = (knob.show)(&peer.profile);
+            if value != (knob.show)(&standard) {
+                say!("    {} = {value}", knob.key);
+            }
+        }
     }
     OK
+}
+
+fn transit_words(transit: &relay::house::Transit) -> Vec<String> {
+    let words = |to: &str, mode: relay::house::TransitMode| match mode {
+        relay::house::TransitMode::BackToBack => to.to_owned(),
+        relay::house::TransitMode::Transparent => format!("{to} (transparently)"),
+    };
+    let any = transit.to_any.map(|mode| words("every other peer", mode));
+    transit.to.iter().map(|(to, mode)| words(to.as_str(), *mode)).chain(any).collect()
 }
 
 fn or_nowhere(list: &[String]) -> String {
@@ -93,10 +130,14 @@ pub fn route(common: &Common, address: &str) -> anyhow::Result<ExitCode> {
         Ok(route) => (route, ""),
         Err(error) if common.data.is_some() => return Err(error),
         Err(_) => {
-            let house = common.load()?.house;
+            let config = common.load()?;
             let party: Party = address.parse().map_err(|e| anyhow::anyhow!("address {address:?}: {e}"))?;
-            let party = Party { address: house.normalised(party.address), ..party };
-            (server::explain_route(&house, &party), " (by the configuration file; no relay is running)")
+            let party = Party { address: config.house.normalised(party.address), ..party };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let resolver =
+                Resolver::new(&config, Clock::System, runtime.handle().clone(), TaskTracker::new());
+            let route = runtime.block_on(server::explain_route(&resolver, &config, &party));
+            (route, " (by the configuration file; no relay is running)")
         }
     };
     if common.json {
@@ -106,11 +147,16 @@ pub fn route(common: &Common, address: &str) -> anyhow::Result<ExitCode> {
     let to = match route["to"].as_str() {
         Some("peer") => format!("to peer {}", view::text(&route["peer"])),
         Some("mailbox") => "into the mailbox here".to_owned(),
+        Some("webhook") => format!("to webhook {}", view::text(&route["peer"])),
         _ => format!("nowhere: {}", view::text(&route["why"])),
     };
     say!("{} goes {to}{note}", view::text(&route["address"]["value"]));
     for step in route["steps"].as_array().into_iter().flatten() {
         say!("  {}", view::text(step));
+    }
+    let hosts: Vec<String> = route["hosts"].as_array().into_iter().flatten().map(view::text).collect();
+    if !hosts.is_empty() {
+        say!("  hosts, in the order in which they are tried: {}", hosts.join(", "));
     }
     OK
 }

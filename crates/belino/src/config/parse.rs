@@ -1,11 +1,12 @@
 //! From the text of the file to [`Config`], with errors that name line, key and the nearest key that exists.
 
+use super::discovery::{discover, discovery};
 use super::profile::{ProfilePart, name_or_table};
 use super::{ByteSize, Config, HouseLimits, Link, Network, Span};
 use mms::{Address, Domain, HeaderText, MailPath, Number, NumberPlan, Party, Version};
-use relay::house::{Discovery, Dock, House, Limits, Local, Peer, PeerName, Retry, Transit, TransitMode};
+use relay::house::{Dock, House, Limits, Local, Peer, PeerName, Retry, Transit, TransitMode};
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ struct File {
     retry: RetryPart,
     #[serde(default)]
     numbers: NumbersPart,
+    #[serde(default)]
+    discovery: DiscoveryPart,
     #[serde(default)]
     local: Vec<LocalPart>,
     #[serde(default)]
@@ -118,6 +121,53 @@ struct NumbersPart {
     bare_is_international: bool,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DiscoveryPart {
+    pub order: Option<Vec<SourcePart>>,
+    pub portability_first: Option<bool>,
+    #[serde(default)]
+    pub enum_apexes: Vec<String>,
+    #[serde(default)]
+    pub enum_legacy: bool,
+    #[serde(default)]
+    pub enum_experimental: Vec<String>,
+    #[serde(default)]
+    pub resolvers: Vec<String>,
+    pub timeout: Option<Span>,
+    pub cache_max: Option<usize>,
+    pub on_trouble: Option<TroublePart>,
+    pub mmse_suffix: Option<String>,
+    #[serde(default)]
+    pub mnc_digits: BTreeMap<String, u8>,
+    pub lookup: Option<LookupPart>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum SourcePart {
+    Lookup,
+    Enum,
+    Static,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum TroublePart {
+    Later,
+    Next,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LookupPart {
+    pub url: String,
+    pub token_file: Option<PathBuf>,
+    pub timeout: Option<Span>,
+    pub cache: Option<Span>,
+    pub not_found_cache: Option<Span>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LocalPart {
@@ -150,6 +200,9 @@ struct PeerPart {
     domains: Vec<String>,
     #[serde(default)]
     hosts: Vec<String>,
+    discover: Option<DiscoverPart>,
+    #[serde(default)]
+    resolvers: Vec<String>,
     #[serde(default)]
     from: Vec<Network>,
     system_address: Option<String>,
@@ -170,6 +223,12 @@ struct PeerPart {
     transit_transparent: Vec<String>,
     #[serde(default, deserialize_with = "name_or_table")]
     profile: ProfilePart,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum DiscoverPart {
+    Dns,
 }
 
 #[derive(Deserialize)]
@@ -236,7 +295,7 @@ pub(super) fn wrong<T>(value: &str, what: impl fmt::Display) -> Result<T, Wrong>
     Err((Some(value.to_owned()), what.to_string()))
 }
 
-fn domain(text: &str) -> Result<Domain, Wrong> {
+pub(super) fn domain(text: &str) -> Result<Domain, Wrong> {
     text.parse().or_else(|e| wrong(text, format!("{e}; a domain looks like \"mms.a.example\"")))
 }
 
@@ -307,10 +366,12 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         Some(folder) if file.relay.data.is_relative() => folder.join(&file.relay.data),
         _ => file.relay.data.clone(),
     };
+    let host_name = file.mm4.host_name.unwrap_or_else(|| first.to_string());
+    let discovery = discovery(&file.discovery, &domains, &host_name, &file.mm4.listen, path)?;
     let mut peers = Vec::new();
     let mut links = Vec::new();
     for part in &file.peer {
-        let (peer, link) = peer(part)?;
+        let (peer, link) = peer(part, &discovery.resolvers)?;
         if peers.iter().any(|p: &Peer| p.name == peer.name) {
             return wrong(&part.name, format!("two peers are named {:?}", part.name));
         }
@@ -335,15 +396,14 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         locals,
         peers,
         hooks: Vec::new(),
-        discovery: Discovery::default(),
+        discovery: discovery.policy(),
         retry: retry(&file.retry)?,
         limits: heart_limits(&file.limits),
         system_address,
         domains,
     };
-    let host_name = file.mm4.host_name.unwrap_or_else(|| first.to_string());
     let limits = house_limits(&file.limits);
-    Ok(Config { house, data, listen: file.mm4.listen, host_name, links, limits })
+    Ok(Config { house, data, listen: file.mm4.listen, host_name, links, limits, discovery })
 }
 
 /// To whom a peer may send through us: names of other peers, or `"*"` for all of them.
@@ -403,7 +463,7 @@ fn local(part: &LocalPart) -> Result<Local, Wrong> {
     })
 }
 
-fn peer(part: &PeerPart) -> Result<(Peer, Link), Wrong> {
+fn peer(part: &PeerPart, resolvers: &[SocketAddr]) -> Result<(Peer, Link), Wrong> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if part.name.is_empty() || part.name.len() > 64 || !part.name.chars().all(plain) {
         let text = format!("peer name {:?}: expected 1 to 64 letters, digits, '-', '_' or '.'", part.name);
@@ -414,11 +474,16 @@ fn peer(part: &PeerPart) -> Result<(Peer, Link), Wrong> {
             format!("peer {:?} needs domains = [\"...\"]: the MM4 domains that are its own", part.name);
         return wrong(&part.name, text);
     }
-    if part.hosts.is_empty() && part.from.is_empty() {
+    if part.hosts.is_empty() && part.discover.is_none() && part.from.is_empty() {
         let text = format!(
-            "peer {:?} has neither hosts (where we reach it) nor from (where it comes from); it could do nothing",
+            "peer {:?} has neither hosts nor discover (where we reach it) nor from (where it comes from); \
+             it could do nothing",
             part.name
         );
+        return wrong(&part.name, text);
+    }
+    if !part.hosts.is_empty() && part.discover.is_some() {
+        let text = format!("peer {:?} has hosts and discover = \"dns\": expected one of them", part.name);
         return wrong(&part.name, text);
     }
     // The only value so far; anything else is refused while reading, so that nobody believes in a lock that is none.
@@ -429,6 +494,7 @@ fn peer(part: &PeerPart) -> Result<(Peer, Link), Wrong> {
         None => mailbox("system_address", &format!("system-user@{}", domains[0]))?,
     };
     let hosts = part.hosts.iter().map(|h| host(h)).collect::<Result<Vec<_>, _>>()?;
+    let discover = discover(&part.name, part.discover.as_ref(), &part.resolvers, &domains, resolvers)?;
     let name = PeerName::new(&part.name);
     let peer = Peer {
         name: name.clone(),
@@ -443,6 +509,7 @@ fn peer(part: &PeerPart) -> Result<(Peer, Link), Wrong> {
     let link = Link {
         peer: name,
         hosts,
+        discover,
         from: part.from.clone(),
         connections_max: part.connections_max.unwrap_or(8).max(1),
         sessions_max: part.sessions_max.unwrap_or(100),

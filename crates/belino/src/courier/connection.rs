@@ -111,6 +111,19 @@ impl Connection {
         if let Some(why) = self.is_stale() {
             return (Outcome::NotBegun(why), false);
         }
+        let seven_bit;
+        let mail = if mail.eight_bit && !self.session.capabilities().eight_bit {
+            match mail.seven_bit(store) {
+                Ok(rewritten) => seven_bit = rewritten,
+                Err(why) => {
+                    let ends = errand.recipients.iter().map(|_| Told::Never(why.clone())).collect();
+                    return (Outcome::Over(Carried::Told(ends)), true);
+                }
+            }
+            &seven_bit
+        } else {
+            mail
+        };
         let (from, to) = (errand.mail_from.clone(), errand.recipients.clone());
         let transaction = match Transaction::new(from, to, mail.size, mail.eight_bit) {
             Ok(transaction) => transaction,

@@ -5,7 +5,7 @@ use mms::{AbstractMessage, HeaderText};
 use relay::house::{Profile, TransitMode};
 use relay::store::{ContentRef, Store};
 use relay::{Errand, Relayed};
-use wire::mime::mail_date;
+use wire::mime::{HeaderBlock, SevenBit, WalkLimits, mail_date, seven_bit};
 use wire::mm4::{Edit, Edits, Style};
 
 /// What goes over the wire after `DATA`.
@@ -37,6 +37,42 @@ pub fn prepare(profile: &Profile, errand: &Errand, store: &dyn Store) -> Result<
     let body = errand.body.clone().filter(|(content, offset)| *offset < content.len);
     let rest = body.as_ref().map_or(0, |(content, offset)| content.len - offset);
     Ok(Mail { size: head.len() as u64 + rest, eight_bit: errand.eight_bit || !head.is_ascii(), head, body })
+}
+
+impl Mail {
+    /// The same mail for a peer without 8BITMIME (RFC 6152), held in memory; its size is bounded by what is taken in.
+    ///
+    /// # Errors
+    /// It cannot be had in 7 bits, or not be read.
+    pub fn seven_bit(&self, store: &dyn Store) -> Result<Self, String> {
+        let block = HeaderBlock::parse(&self.head).map_err(|e| e.to_string())?;
+        let mut body = Vec::new();
+        if let Some((content, offset)) = &self.body {
+            body.resize(usize::try_from(content.len - offset).map_err(|e| e.to_string())?, 0);
+            let n = store.read_content(content, *offset, &mut body).map_err(|e| e.to_string())?;
+            body.truncate(n);
+        }
+        let (kind, encoding) = (block.text("Content-Type"), block.text("Content-Transfer-Encoding"));
+        let written = match seven_bit(kind.as_deref(), encoding.as_deref(), &body, WalkLimits::default()) {
+            SevenBit::Fits => None,
+            SevenBit::Rewritten { body, content_transfer_encoding } => {
+                Some((body, content_transfer_encoding))
+            }
+            SevenBit::Impossible(obstacle) => return Err(obstacle.to_string()),
+        };
+        let mut head = self.head.clone();
+        if let Some((octets, encoding)) = written {
+            body = octets;
+            if let Some(encoding) = encoding {
+                let content_transfer_encoding = Edit::Set(encoding);
+                head = wire::mm4::relay(&head, &Edits { content_transfer_encoding, ..Edits::default() });
+            }
+        }
+        // Header fields outside ASCII are from peers that send them so; each octet that cannot go becomes `?`.
+        head.iter_mut().filter(|octet| !octet.is_ascii()).for_each(|octet| *octet = b'?');
+        head.extend_from_slice(&body);
+        Ok(Self { size: head.len() as u64, head, body: None, eight_bit: false })
+    }
 }
 
 /// The header section of an MM that passes through us: as it came, but for the fields that tie it to one hop (mm4 6).

@@ -60,7 +60,8 @@ impl Dock {
         Self { config: RwLock::new(config), store, heart, clock, sessions: Mutex::default(), stop }
     }
 
-    fn config(&self) -> Arc<Config> {
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 

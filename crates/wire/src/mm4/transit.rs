@@ -44,6 +44,8 @@ pub struct Edits {
     pub ack_request: Edit<bool>,
     /// `X-Mms-Originator-System`, to which the response comes back.
     pub originator_system: Edit<MailPath>,
+    /// `Content-Transfer-Encoding`, when the body was put into another one.
+    pub content_transfer_encoding: Edit<&'static str>,
 }
 
 /// Longest value of `Received`, in octets.
@@ -117,6 +119,7 @@ impl Edits {
             change(FieldId::TransactionId, &self.transaction_id, id),
             change(FieldId::AckRequest, &self.ack_request, |yes| yes_no(*yes).to_owned()),
             change(FieldId::OriginatorSystem, &self.originator_system, MailPath::to_string),
+            change(FieldId::ContentTransferEncoding, &self.content_transfer_encoding, ToString::to_string),
         ]
         .into_iter()
         .flatten()
@@ -208,6 +211,7 @@ mod tests {
             quote_ids: true,
             ack_request: Edit::Remove,
             originator_system: Edit::Set(path("system-user@mms.a.example")),
+            content_transfer_encoding: Edit::Set("base64"),
         };
         let expected = "Received: from mms.b.example ([192.0.2.1]) by mms.a.example with ESMTP id 01jx\r\n \
             for +12025550100; Tue, 04 Mar 2025 10:15:31 +0000\r\n\
@@ -216,7 +220,8 @@ mod tests {
             Sender: system-user@mms.a.example\r\n\
             X-TM-IMSS-Message-ID:<a@b.example>\r\nX-Mms-Transaction-ID: \"tx-9\"\r\n..Dotted: 1\r\n\
             X-Mms-Forward-Route: hub=h;x=é\r\n\
-            X-Mms-3GPP-MMS-Version: 5.5.0\r\nX-Mms-Originator-System: system-user@mms.a.example\r\n\r\n";
+            X-Mms-3GPP-MMS-Version: 5.5.0\r\nX-Mms-Originator-System: system-user@mms.a.example\r\n\
+            Content-Transfer-Encoding: base64\r\n\r\n";
         let relayed = relay(HEAD.as_bytes(), &edits);
         assert_eq!(String::from_utf8_lossy(&relayed), expected);
     }
@@ -315,6 +320,7 @@ mod tests {
                         quote_ids,
                         ack_request,
                         originator_system,
+                        content_transfer_encoding: Edit::Keep,
                     }
                 },
             )

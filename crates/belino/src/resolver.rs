@@ -1,0 +1,132 @@
+//! The resolver: looks numbers up for the heart, and says how for people.
+//!
+//! Owns: look-ups under way. Never knows: what follows from an answer; the heart decides that.
+//!
+//! A crash loses look-ups under way; the heart hands them out again after the next start.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::discovery::{self, Discovery};
+use crate::heart::Heart;
+use mms::{Number, Party};
+use relay::{Event, Found, House, Lookup, PeerName, Route};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use tokio_util::task::TaskTracker;
+
+/// Where look-ups are handed over. Cheap to clone.
+#[derive(Clone)]
+pub struct Resolver(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    runtime: tokio::runtime::Handle,
+    tasks: TaskTracker,
+    heart: OnceLock<Heart>,
+    sources: RwLock<Arc<Sources>>,
+}
+
+/// What is asked, and what our own tables know.
+struct Sources {
+    discovery: Discovery,
+    house: House,
+}
+
+impl Resolver {
+    /// A resolver for a configuration.
+    pub fn new(config: &Config, clock: Clock, runtime: tokio::runtime::Handle, tasks: TaskTracker) -> Self {
+        let sources = RwLock::new(Arc::new(Sources::new(config, &clock)));
+        Self(Arc::new(Inner { clock, runtime, tasks, heart: OnceLock::new(), sources }))
+    }
+
+    /// To whom answers are told. Once.
+    pub fn serve(&self, heart: Heart) {
+        let _ = self.0.heart.set(heart);
+    }
+
+    /// The sources as they are configured now; what was remembered of the old ones is forgotten.
+    pub fn configure(&self, config: &Config) {
+        let sources = Arc::new(Sources::new(config, &self.0.clock));
+        *self.0.sources.write().unwrap_or_else(PoisonError::into_inner) = sources;
+    }
+
+    fn sources(&self) -> Arc<Sources> {
+        self.0.sources.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Take a look-up. What is found goes to the heart.
+    pub fn dispatch(&self, lookup: Lookup) {
+        let Some(heart) = self.0.heart.get().cloned() else { return };
+        let sources = self.sources();
+        let work = async move {
+            let asked = lookup.numbers.iter().map(|(place, number)| {
+                let sources = Arc::clone(&sources);
+                let (place, number) = (*place, number.clone());
+                async move { (place, sources.find(&number, &mut Vec::new()).await) }
+            });
+            // Side by side: one slow source costs its time once, not once for each recipient.
+            let mut tasks = tokio::task::JoinSet::new();
+            asked.for_each(|ask| drop(tasks.spawn(ask)));
+            let found = tasks.join_all().await;
+            heart.tell(lookup.mm, Event::Found { entry: lookup.entry, found });
+        };
+        self.0.tasks.spawn_on(work, &self.0.runtime);
+    }
+
+    /// Where a recipient's MM would go, with every step that leads there.
+    pub async fn explain(&self, party: &Party) -> (Route, Vec<String>) {
+        let sources = self.sources();
+        let tables = sources.house.explain(party);
+        let mut steps = tables.steps;
+        let mut route = tables.route;
+        if sources.house.asks_for(party)
+            && let Some(number) = party.address.number()
+        {
+            let found = sources.find(number, &mut steps).await;
+            steps.push(found.words());
+            if let Some(after) = sources.house.route_found(party, &found) {
+                route = after;
+            } else {
+                steps.push("an MM would wait and be looked up again".into());
+            }
+        }
+        (route, steps)
+    }
+
+    /// Where the hosts of a domain are, with the steps that lead there.
+    ///
+    /// # Errors
+    /// None can be found, now or at all.
+    pub async fn hosts(
+        &self,
+        domain: &mms::Domain,
+        resolvers: &[std::net::SocketAddr],
+        say: &mut Vec<String>,
+    ) -> Result<Vec<std::net::SocketAddr>, discovery::HostTrouble> {
+        self.sources().discovery.hosts_shown(domain, SMTP_PORT, resolvers, say).await
+    }
+}
+
+/// Where peers listen whose hosts are found in the DNS (RFC 5321 4.5.4.2).
+const SMTP_PORT: u16 = 25;
+
+impl Sources {
+    fn new(config: &Config, clock: &Clock) -> Self {
+        Self { discovery: Discovery::new(&config.discovery, clock.clone()), house: config.house.clone() }
+    }
+
+    async fn find(&self, number: &Number, say: &mut Vec<String>) -> Found {
+        let by_tables = |number: &Number| {
+            let party = Party::from(mms::Address::Plmn(number.clone()));
+            !matches!(self.house.route(&party), Route::Nowhere(relay::Reason::NoRoute))
+        };
+        match self.discovery.find(number, None, &by_tables, say).await {
+            discovery::Found::Path(path) => Found::Path(path),
+            discovery::Found::Domain(domain) => Found::Domain(domain),
+            discovery::Found::Peer(name) => Found::Peer(PeerName::new(&name)),
+            discovery::Found::Here => Found::Here,
+            discovery::Found::Static => Found::Tables,
+            discovery::Found::Nothing => Found::Nothing,
+            discovery::Found::Later(why) => Found::Later(why),
+        }
+    }
+}

@@ -63,6 +63,8 @@ pub struct Link {
 pub struct Discover {
     /// Resolvers of this peer's own; those of `[discovery]` if there are none.
     pub resolvers: Vec<SocketAddr>,
+    /// Where they listen; 25 unless agreed otherwise (RFC 5321 4.5.4.2).
+    pub port: u16,
 }
 
 /// Limits outside the heart.

@@ -301,7 +301,7 @@ impl Inner {
         let (Some(discover), Some(domain)) = (&route.link.discover, &route.domain) else {
             return Ok(route.link.hosts.clone());
         };
-        match self.resolver.hosts(domain, &discover.resolvers, &mut Vec::new()).await {
+        match self.resolver.hosts(domain, discover, &mut Vec::new()).await {
             Ok(hosts) => Ok(hosts.iter().map(ToString::to_string).collect()),
             Err(trouble) => {
                 tracing::warn!(peer = %route.link.peer, "no host of {domain} can be found: {trouble}");

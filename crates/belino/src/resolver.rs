@@ -5,7 +5,7 @@
 //! A crash loses look-ups under way; the heart hands them out again after the next start.
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Discover};
 use crate::discovery::{self, Discovery};
 use crate::heart::Heart;
 use mms::{Number, Party};
@@ -99,15 +99,12 @@ impl Resolver {
     pub async fn hosts(
         &self,
         domain: &mms::Domain,
-        resolvers: &[std::net::SocketAddr],
+        discover: &Discover,
         say: &mut Vec<String>,
     ) -> Result<Vec<std::net::SocketAddr>, discovery::HostTrouble> {
-        self.sources().discovery.hosts_shown(domain, SMTP_PORT, resolvers, say).await
+        self.sources().discovery.hosts_shown(domain, discover.port, &discover.resolvers, say).await
     }
 }
-
-/// Where peers listen whose hosts are found in the DNS (RFC 5321 4.5.4.2).
-const SMTP_PORT: u16 = 25;
 
 impl Sources {
     fn new(config: &Config, clock: &Clock) -> Self {

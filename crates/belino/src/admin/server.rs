@@ -361,7 +361,7 @@ pub async fn explain_route(resolver: &Resolver, config: &Config, party: &Party) 
         hosts.clone_from(&link.hosts);
         let domain = config.house.peer(name).and_then(|p| p.domains.first());
         if let (Some(discover), Some(domain)) = (&link.discover, domain) {
-            match resolver.hosts(domain, &discover.resolvers, &mut steps).await {
+            match resolver.hosts(domain, discover, &mut steps).await {
                 Ok(found) => hosts = found.iter().map(ToString::to_string).collect(),
                 Err(trouble) => steps.push(format!("peer {name} has no host: {trouble}")),
             }

@@ -3,7 +3,9 @@
 //! Owns: defaults, and what a configuration may not mean: sources without what they need, names of the private DNS on their
 //! way to resolvers of the Internet. Never knows: how anything is looked up.
 
-use super::parse::{DiscoverPart, DiscoveryPart, LookupPart, SourcePart, TroublePart, Wrong, domain, wrong};
+use super::parse::{
+    DiscoverPart, DiscoveryPart, LookupPart, PeerPart, SourcePart, TroublePart, Wrong, domain, wrong,
+};
 use super::{Discover, Span};
 use crate::discovery::hosts::Ourselves;
 use crate::discovery::lookup::{LookupConfig, Template, Token, beside};
@@ -98,27 +100,27 @@ pub(super) fn discovery(
     })
 }
 
-/// `discover` and `resolvers` of a peer. `named` are its domains, `common` the resolvers of `[discovery]`.
+/// `discover`, `port` and `resolvers` of a peer. `named` are its domains, `common` the resolvers of `[discovery]`.
 pub(super) fn discover(
-    peer: &str,
-    way: Option<&DiscoverPart>,
-    own: &[String],
+    part: &PeerPart,
     named: &[Domain],
     common: &[SocketAddr],
 ) -> Result<Option<Discover>, Wrong> {
-    let own = resolvers(own)?;
-    let Some(DiscoverPart::Dns) = way else {
-        if own.is_empty() {
-            return Ok(None);
-        }
-        let text = format!("peer {peer:?} has resolvers, but not discover = \"dns\": nobody would ask them");
-        return wrong("resolvers", text);
+    let (peer, own) = (&part.name, resolvers(&part.resolvers)?);
+    let Some(DiscoverPart::Dns) = part.discover else {
+        let key = match part.port {
+            Some(_) => "port",
+            None if own.is_empty() => return Ok(None),
+            None => "resolvers",
+        };
+        let text = format!("peer {peer:?} has {key}, but not discover = \"dns\": it would mean nothing");
+        return wrong(key, text);
     };
     let asked = if own.is_empty() { common } else { &own };
     if let Some(first) = named.first() {
         private_needs_own(first, "discover = \"dns\"", asked, "resolvers of the peer or of [discovery]")?;
     }
-    Ok(Some(Discover { resolvers: own }))
+    Ok(Some(Discover { resolvers: own, port: part.port.unwrap_or(25) }))
 }
 
 /// A name of the private DNS must not be asked of the Internet's resolvers.

@@ -195,14 +195,15 @@ enum DockPart {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PeerPart {
-    name: String,
+pub(super) struct PeerPart {
+    pub name: String,
     domains: Vec<String>,
     #[serde(default)]
     hosts: Vec<String>,
-    discover: Option<DiscoverPart>,
+    pub discover: Option<DiscoverPart>,
+    pub port: Option<u16>,
     #[serde(default)]
-    resolvers: Vec<String>,
+    pub resolvers: Vec<String>,
     #[serde(default)]
     from: Vec<Network>,
     system_address: Option<String>,
@@ -494,7 +495,7 @@ fn peer(part: &PeerPart, resolvers: &[SocketAddr]) -> Result<(Peer, Link), Wrong
         None => mailbox("system_address", &format!("system-user@{}", domains[0]))?,
     };
     let hosts = part.hosts.iter().map(|h| host(h)).collect::<Result<Vec<_>, _>>()?;
-    let discover = discover(&part.name, part.discover.as_ref(), &part.resolvers, &domains, resolvers)?;
+    let discover = discover(part, &domains, resolvers)?;
     let name = PeerName::new(&part.name);
     let peer = Peer {
         name: name.clone(),

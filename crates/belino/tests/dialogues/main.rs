@@ -8,6 +8,7 @@ mod world;
 
 mod addressing;
 mod crash;
+mod discovery;
 mod groups;
 mod interop;
 mod limits;

@@ -78,7 +78,7 @@ fn a_peer_is_found_through_the_dns_or_at_its_hosts() {
     let error = peer("discover = \"mdns\"").unwrap_err();
     assert!(error.contains("dns") && error.contains("line 10"), "{error}");
     let error = peer("from = [\"127.0.0.2\"]\nresolvers = [\"10.0.0.53\"]").unwrap_err();
-    assert!(error.contains("nobody would ask them") && error.contains("line 11"), "{error}");
+    assert!(error.contains("it would mean nothing") && error.contains("line 11"), "{error}");
     let error = peer("").unwrap_err();
     assert!(error.contains("neither hosts nor discover"), "{error}");
 }

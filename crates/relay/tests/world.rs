@@ -208,3 +208,25 @@ fn what_is_on_its_way_at_the_deadline_is_decided_by_its_end() {
         assert!(a.no_errand());
     }
 }
+
+/// a clock that jumps back makes nothing expire early, and nothing wait longer than from where it stood.
+#[test]
+fn x_07_a_clock_that_jumps_back() {
+    let mut a = Driver::new();
+    let ledger = a.submit(submission(u1(), &[b1()]));
+    let errand = a.errand();
+    a.carried(&errand, taken());
+    let stood = a.now;
+    a.now = stood.minus(Duration::from_secs(3600));
+    a.run();
+    assert_eq!(a.states(ledger.id), [RecipientState::Forwarded]);
+    assert!(a.no_errand(), "the response is not missed yet");
+    let (id, _) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[u1()]);
+    assert_eq!(a.states(id), [RecipientState::Stored]);
+    assert!(a.ledger(id).accepted >= stood, "time does not go back in the ledgers");
+    let response = a.errand();
+    a.carried(&response, taken());
+    a.now = stood;
+    a.pass(Duration::from_secs(15 * 60));
+    assert_eq!(a.errand().message.transaction_id(), errand.message.transaction_id(), "and is missed in time");
+}

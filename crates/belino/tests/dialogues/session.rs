@@ -510,3 +510,22 @@ fn s_28_idle() {
     assert!(client.is_closed());
     assert_eq!(world.mailbox(U1).len(), 1);
 }
+
+/// a sender of one octet now and then is never silent for long, and ends all the same with the life of its session.
+#[test]
+fn x_05_a_slow_sender() {
+    let world = World::with(Setup { limits: "session_max = \"10m\"\n".into(), ..Setup::default() });
+    let mut client = world.from_b();
+    client.ask("MAIL FROM:<x@mms.b.example>");
+    client.ask(&format!("RCPT TO:<{}>", at_a(U1)));
+    client.say("DATA");
+    client.expect("354");
+    for _ in 0..6 {
+        let _ = client.try_raw(b"x");
+        world.advance("2m");
+    }
+    // Nothing of it is taken, and the next one is.
+    assert!(!client.reply().starts_with("250"));
+    assert!(world.mailbox(U1).is_empty());
+    assert!(world.from_b().forward(&Fwd::new(), &[U1]).starts_with("250"));
+}

@@ -197,3 +197,23 @@ fn two_relays_that_route_at_each_other() {
     assert_eq!(res.must("X-Mms-Request-Status-Code"), "Error-unspecified");
     assert!(ours.b.mails().is_empty() && ours.c.mails().is_empty(), "one failure, then silence");
 }
+
+/// O-32: what came with octets over 127 goes on in 7 bits to a peer that has no 8BITMIME, and means the same.
+#[test]
+fn o_32_eight_bits_for_a_peer_of_seven() {
+    let world = between("transit");
+    world.c.extensions(&["SIZE 20000000"]);
+    let body = "--b1\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+                Grüße\r\n..dot\r\n--b1\r\nContent-Type: image/png\r\n\r\nÿ\r\n--b1--\r\n";
+    world.from_b().forward(&Fwd::new().body(body.as_bytes()), &[C1_AT_C]);
+    let mail = world.c.mail();
+    assert!(mail.content.is_ascii(), "{}", mail.content);
+    let parsed = mail_parser::MessageParser::default().parse(mail.content.as_bytes()).unwrap();
+    assert_eq!(parsed.part(1).unwrap().text_contents(), Some("Grüße\r\n.dot"));
+    assert_eq!(parsed.part(2).unwrap().contents(), "ÿ".as_bytes());
+    // A peer that has it gets the octets that came, on a connection of its own.
+    let world = between("transit");
+    world.from_b().forward(&Fwd::new().body(body.as_bytes()), &[C1_AT_C]);
+    let as_it_came = world.c.mail();
+    assert!(as_it_came.body().contains("Grüße\r\n.dot"), "{}", as_it_came.body());
+}

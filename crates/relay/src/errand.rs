@@ -258,6 +258,12 @@ impl Ledger {
 }
 
 impl Response {
+    /// Whether it says the same as another one, to the same mailbox.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let matters = |r: &Self| (r.kind, r.peer.clone(), r.to.clone(), r.transaction_id.clone(), r.status);
+        matters(self) == matters(other) && self.text == other.text && self.recipients == other.recipients
+    }
+
     /// From this instant on it is not brought any more: it is worth it for as long as an MM would be.
     pub(crate) fn bring_by(&self, house: &House) -> Timestamp {
         self.at.plus(house.retry.give_up)

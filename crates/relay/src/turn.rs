@@ -5,13 +5,13 @@
 use crate::event::Answer;
 use crate::house::{House, PeerName, TransitMode};
 use crate::ledger::{
-    HISTORY_MAX, Ledger, Moment, Origin, Part, RESPONSE, RecipientState, Response, Transaction,
+    HISTORY_MAX, Ledger, Moment, Origin, PLACES_MAX, Part, RESPONSE, RecipientState, Response, Transaction,
     TransactionState, What,
 };
 use crate::notice::{Seen, seen};
 use crate::store::{Batch, ContentRef, Entry, Need, Op, Tag, TagKind};
 use crate::verdict::Reason;
-use mms::{HeaderText, MmId, RequestStatus, Timestamp, TransactionId};
+use mms::{HeaderText, MessageType, MmId, RequestStatus, Timestamp, TransactionId};
 use std::time::Duration;
 
 /// Where unguessable bits come from. The heart has no randomness of its own.
@@ -154,11 +154,26 @@ impl<'a> Turn<'a> {
         self.enqueue(part);
     }
 
-    /// Owe a response.
+    /// Owe a response. One that is owed already answers the repeat as well; and whatever a peer repeats, a ledger does not
+    /// grow by it: a response to a report takes the place of one that was brought.
     pub fn owe(&mut self, response: Response) {
-        let part = self.ledger.responses.len() as u16 | RESPONSE;
-        self.ledger.responses.push(Response { at: self.now, entry: Some((self.now, 0)), ..response });
-        self.enqueue(part);
+        let response = Response { at: self.now, entry: Some((self.now, 0)), ..response };
+        let responses = &mut self.ledger.responses;
+        if responses.iter().any(|r| r.entry.is_some() && r.says_the_same(&response)) {
+            return;
+        }
+        let to_report = |r: &Response| r.kind != MessageType::ForwardRes;
+        let brought =
+            responses.iter().position(|r| r.entry.is_none() && to_report(r) && to_report(&response));
+        let place = brought.unwrap_or(responses.len());
+        if place >= PLACES_MAX {
+            return;
+        }
+        match responses.get_mut(place) {
+            Some(slot) => *slot = response,
+            None => responses.push(response),
+        }
+        self.enqueue(place as u16 | RESPONSE);
     }
 
     fn enqueue(&mut self, part: u16) {

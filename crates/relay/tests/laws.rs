@@ -3,10 +3,14 @@
 mod driver;
 
 use driver::{Driver, b1, b2, fwd, party, res_for, submission, u1, u2};
-use mms::{AbstractMessage, MmId, Party, RequestStatus, TransactionId};
+use mms::{AbstractMessage, MessageType, MmId, Party, RequestStatus, TransactionId};
 use proptest::prelude::*;
+use relay::house::{Discovery, Transit, TransitMode};
 use relay::store::{QueueId, Store};
-use relay::{Carried, Errand, Event, Fate, Handling, Ledger, Origin, RecipientState, Told};
+use relay::{
+    Carried, Errand, Event, Fate, Found, Handling, House, Ledger, Origin, PeerName, Recipient,
+    RecipientState, Told,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -34,6 +38,15 @@ enum Act {
         from: usize,
         id: u64,
     },
+    /// A report about an MM that was seen on the wire, from this peer, about one of its recipients.
+    Report {
+        from: usize,
+        seen: usize,
+        about: usize,
+        status: usize,
+    },
+    /// The next look-up ends like this.
+    Found(usize),
     Pass(u32),
     Restart,
     Handle(usize, usize),
@@ -69,6 +82,9 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (0usize..2, any::<usize>(), 0usize..9, prop::collection::vec(0usize..8, 0..3))
             .prop_map(|(from, seen, status, to)| Act::Respond { from, seen, status, to }),
         1 => (0usize..2, any::<u64>()).prop_map(|(from, id)| Act::Guess { from, id }),
+        3 => (0usize..2, any::<usize>(), 0usize..8, 0usize..10)
+            .prop_map(|(from, seen, about, status)| Act::Report { from, seen, about, status }),
+        3 => (0usize..7).prop_map(Act::Found),
         2 => (1u32..200_000).prop_map(Act::Pass),
         1 => Just(Act::Restart),
         1 => (any::<usize>(), 0usize..5).prop_map(|(i, how)| Act::Handle(i, how)),
@@ -116,9 +132,17 @@ impl Play {
                 let id = req.transaction_id.clone().unwrap();
                 self.seen.push((id, errand.peer.to_string(), errand.mm));
             }
-            (AbstractMessage::ForwardReq(_), Origin::Received { .. }) => {
-                panic!("no transit was granted to anybody")
+            (AbstractMessage::ForwardReq(req), Origin::Received { peer, .. }) => {
+                let granted = self.relay.house().transit(peer, &errand.peer);
+                assert!(granted.is_some(), "what {peer} sent goes to {} without a grant", errand.peer);
+                if granted == Some(TransitMode::BackToBack) {
+                    let id = req.transaction_id.clone().unwrap();
+                    self.seen.push((id, errand.peer.to_string(), errand.mm));
+                }
             }
+            // Whoever was sent an MM may report about it, and is answered.
+            (AbstractMessage::DeliveryReportRes(_) | AbstractMessage::ReadReplyReportRes(_), _)
+                if ledger.transactions.iter().any(|t| t.peer == errand.peer) => {}
             (message, Origin::Received { peer, .. }) => {
                 assert_eq!(*peer, errand.peer, "responses and reports go to the peer that asked");
                 if !message.message_type().is_response() {
@@ -126,7 +150,7 @@ impl Play {
                 }
                 self.responses.entry(errand.mm).or_default().insert(errand.entry.id.part);
             }
-            (_, Origin::Submitted { .. }) => panic!("nobody asked for this response"),
+            (message, Origin::Submitted { .. }) => panic!("nobody asked for {}", message.message_type()),
         }
     }
 
@@ -184,6 +208,25 @@ impl Play {
                 self.relay.arrives(PEERS[*from], res_for(guess, RequestStatus::Ok, &[]));
                 assert_eq!(self.all(), before);
             }
+            Act::Report { from, seen, about, status } => {
+                let Some((_, _, mm)) = self.seen.get(seen % self.seen.len().max(1)).cloned() else { return };
+                let Some(message_id) = self.ledger(mm).and_then(|l| l.request?.message_id) else { return };
+                let report = report(message_id.as_str(), &everybody()[*about], *status);
+                self.relay.arrives(PEERS[*from], report);
+            }
+            Act::Found(how) => {
+                let Some(lookup) = self.relay.lookups.pop_front() else { return };
+                let found = match how {
+                    0 | 1 => Found::Tables,
+                    2 => Found::Nothing,
+                    3 => Found::Here,
+                    4 => Found::Peer(PeerName::new("c")),
+                    5 => Found::Domain("mms.b.example".parse().unwrap()),
+                    _ => Found::Later("said nobody".into()),
+                };
+                let found = lookup.numbers.iter().map(|(place, _)| (*place, found.clone())).collect();
+                self.relay.event(lookup.mm, Event::Found { entry: lookup.entry, found });
+            }
             Act::Pass(seconds) => self.relay.pass(Duration::from_secs(u64::from(*seconds))),
             Act::Restart => self.relay.restart_here(),
             Act::Handle(i, how) => {
@@ -206,6 +249,9 @@ impl Play {
     /// The weather clears: peers take everything and say `Ok`, and time passes.
     fn heal(&mut self) {
         for _ in 0..60 {
+            while !self.relay.lookups.is_empty() {
+                self.perform(&Act::Found(0));
+            }
             while !self.relay.no_errand() {
                 let before = self.seen.len();
                 self.carry(0);
@@ -217,6 +263,91 @@ impl Play {
             self.relay.pass(Duration::from_secs(43_200));
         }
     }
+}
+
+/// A delivery report, or for the last two numbers a read-reply report.
+fn report(message_id: &str, about: &Party, status: usize) -> AbstractMessage {
+    macro_rules! build {
+        ($ty:ident { $($field:ident: $value:expr),* $(,)? }) => {
+            AbstractMessage::$ty(mms::$ty {
+                version: None,
+                transaction_id: TransactionId::new("dr-1").ok(),
+                message_id: mms::MessageId::new(message_id).ok(),
+                recipient: Some(about.clone()),
+                originator: Some(u1()),
+                date: None,
+                ack_request: Some(true),
+                status_text: None,
+                applic_id: None,
+                reply_applic_id: None,
+                aux_applic_info: None,
+                sender: None,
+                internet_message_id: None,
+                $($field: $value,)*
+            })
+        };
+    }
+    match mms::ReadStatus::ALL.get(status.wrapping_sub(8)) {
+        Some(read) => build!(ReadReplyReportReq { status: Some(*read) }),
+        None => build!(DeliveryReportReq {
+            status: Some(mms::MmStatus::ALL[status]),
+            status_extension: None,
+            forward_to_originator_ua: None,
+        }),
+    }
+}
+
+/// Whether a recipient may go from one state to another. Only a peer that says "try again" sends it back, into its queue.
+fn may_follow(before: RecipientState, after: RecipientState) -> bool {
+    use RecipientState as R;
+    let ends = [R::Accepted, R::Failed, R::Expired];
+    before == after
+        || match before {
+            R::Routing => true,
+            R::Queued => matches!(after, R::Forwarded | R::Unconfirmed) || ends.contains(&after),
+            R::Forwarded => matches!(after, R::Queued | R::Unconfirmed) || ends.contains(&after),
+            R::Unconfirmed => after == R::Queued || ends.contains(&after),
+            R::Stored => {
+                matches!(after, R::Retrieved | R::Rejected | R::Deleted | R::Expired | R::Failed)
+            }
+            R::Retrieved => after == R::Deleted,
+            R::Accepted | R::Rejected | R::Deleted | R::Expired | R::Refused | R::Failed | R::Duplicate => {
+                false
+            }
+        }
+}
+
+/// The peer behind an act, if a peer is.
+fn actor(act: &Act) -> Option<&'static str> {
+    match act {
+        Act::Arrive { from, .. }
+        | Act::Respond { from, .. }
+        | Act::Guess { from, .. }
+        | Act::Report { from, .. } => Some(PEERS[*from]),
+        _ => None,
+    }
+}
+
+/// Recipients that an act of this peer must leave as they are: those of MMs that neither came from it nor went to it.
+fn foreign(ledger: &Ledger, peer: &str) -> Vec<Recipient> {
+    if matches!(&ledger.origin, Origin::Received { peer: from, .. } if from.as_str() == peer) {
+        return Vec::new();
+    }
+    let went = |place: usize| {
+        let sent = ledger.transactions.iter().filter(|t| t.peer.as_str() == peer);
+        sent.flat_map(|t| &t.recipients).any(|p| usize::from(*p) == place)
+    };
+    let all = ledger.recipients.iter().enumerate();
+    all.filter(|(place, _)| !went(*place)).map(|(_, r)| r.clone()).collect()
+}
+
+/// Peers may send through us to each other, numbers are asked for, and submitters want to know.
+fn busy_house() -> House {
+    let mut house = driver::house();
+    house.discovery = Discovery { asks: true, tables_first: true, portability_first: true };
+    house.peers[0].transit = Transit { to: BTreeMap::new(), to_any: Some(TransitMode::BackToBack) };
+    house.peers[1].transit = Transit { to: BTreeMap::new(), to_any: Some(TransitMode::Transparent) };
+    house
 }
 
 fn outcome(ledger: &Ledger) -> Vec<RecipientState> {
@@ -233,7 +364,7 @@ proptest! {
             play.perform(act);
             for ledger in play.all().values() {
                 // One mail buys at most one response for each distinct status (threat 12).
-                let owed = ledger.responses.len();
+                let owed = ledger.responses.iter().filter(|r| r.kind == MessageType::ForwardRes).count();
                 let statuses: BTreeSet<_> = ledger.recipients.iter().map(|r| (r.status, r.text.clone())).collect();
                 prop_assert!(owed <= statuses.len().max(1), "{owed} responses for {:?}", outcome(ledger));
                 // At most one final delivery report and one read-reply report for each recipient.
@@ -245,13 +376,58 @@ proptest! {
                 prop_assert_eq!(places.len(), places.iter().collect::<BTreeSet<_>>().len());
                 prop_assert!(ledger.history.len() <= 200);
                 for (mm, parts) in &play.responses {
-                    prop_assert!(*mm != ledger.id || parts.len() <= owed);
+                    prop_assert!(*mm != ledger.id || parts.len() <= ledger.responses.len());
                 }
             }
         }
         play.heal();
         for peer in PEERS {
             prop_assert_eq!(play.relay.store().depth(&QueueId::new(peer), 10).unwrap(), 0);
+        }
+        prop_assert_eq!(play.all().len(), 0, "every history ends");
+        prop_assert_eq!(play.relay.store().health().content_live, 0);
+    }
+
+    /// Whatever comes in whatever order: each recipient's state only moves forward, one final report reaches the submitter,
+    /// and no event of one peer changes what is another's.
+    #[test]
+    fn states_move_forward_and_peers_keep_to_their_own(acts in prop::collection::vec(act(), 1..80)) {
+        let mut play = Play { relay: Driver::with(busy_house()), mms: vec![], seen: vec![], responses: BTreeMap::new() };
+        let mut told: BTreeMap<(MmId, usize), mms::MmStatus> = BTreeMap::new();
+        for act in &acts {
+            let before = play.all();
+            play.perform(act);
+            let after = play.all();
+            for (mm, ledger) in &after {
+                let Some(old) = before.get(mm) else { continue };
+                for (was, is) in old.recipients.iter().zip(&ledger.recipients) {
+                    prop_assert!(may_follow(was.state, is.state), "{} after {} by {act:?}", is.state, was.state);
+                    prop_assert!(!was.concluded || is.concluded);
+                }
+                if let Some(peer) = actor(act) {
+                    prop_assert_eq!(foreign(old, peer), foreign(ledger, peer), "{:?}", act);
+                }
+                for (place, recipient) in ledger.recipients.iter().enumerate() {
+                    if let Some(status) = recipient.told.filter(|s| s.is_final()) {
+                        let first = *told.entry((*mm, place)).or_insert(status);
+                        prop_assert_eq!(first, status, "the submitter hears one final report");
+                    }
+                }
+                let finals = ledger.reports.iter().filter(|r| match &r.fate {
+                    Fate::Delivery { status, .. } => status.is_final(),
+                    Fate::Reading(_) => false,
+                });
+                let places: Vec<u16> = finals.map(|r| r.place).collect();
+                prop_assert_eq!(places.len(), places.iter().collect::<BTreeSet<_>>().len());
+                // Threat 12: a request buys no more responses than it has recipients, for each who asked.
+                let most = ledger.recipients.len().max(1) * (1 + ledger.askers.len());
+                let owed = ledger.responses.iter().filter(|r| r.kind == MessageType::ForwardRes).count();
+                prop_assert!(owed <= most, "{owed} for {most}");
+            }
+        }
+        play.heal();
+        for queue in [QueueId::new("b"), QueueId::new("c"), QueueId::new("lookup:")] {
+            prop_assert_eq!(play.relay.store().depth(&queue, 10).unwrap(), 0, "{}", queue);
         }
         prop_assert_eq!(play.all().len(), 0, "every history ends");
         prop_assert_eq!(play.relay.store().health().content_live, 0);

@@ -151,6 +151,10 @@ impl Driver {
         *self = Self::over(self.store.clone(), self.now, self.ids + 1000, house);
     }
 
+    pub fn house(&self) -> &House {
+        self.shard.house()
+    }
+
     pub fn store(&self) -> &Memory {
         &self.store
     }

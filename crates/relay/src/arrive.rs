@@ -311,7 +311,10 @@ pub(crate) fn asked_again(mut turn: Turn<'_>, arrival: &Arrival) -> Decision {
         && let Some(peer) = turn.house.peer(&arrival.peer)
     {
         let to = response_mailbox(peer, request, arrival.mail_from.as_ref());
-        turn.ask_again(request, Asker { transaction_id: request.transaction_id.clone(), to });
+        let about: Vec<_> =
+            arrival.recipients.iter().map(|path| envelope_party(path, peer).address).collect();
+        let asker = Asker { transaction_id: request.transaction_id.clone(), to };
+        turn.ask_again(request, asker, &about);
     }
     turn.finish(|_| Some(Answer::Mail(reply)))
 }

@@ -14,7 +14,7 @@ use crate::report::Happening;
 use crate::store::Op;
 use crate::turn::{Entropy, Turn};
 use crate::verdict::Reason;
-use mms::{ForwardReq, HeaderText, MessageType, MmStatus, Party, RequestStatus};
+use mms::{Address, ForwardReq, HeaderText, MessageType, MmStatus, Party, RequestStatus};
 
 /// What a recipient's share of the request came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl Turn<'_> {
 
     /// The same request again, while what becomes of it is not known yet: it is answered when that is known, and at once
     /// about those of whom it is.
-    pub fn ask_again(&mut self, again: &ForwardReq, asker: Asker) {
+    pub fn ask_again(&mut self, again: &ForwardReq, asker: Asker, about: &[Address]) {
         let Origin::Received { peer, .. } = &self.ledger.origin else { return };
         let (Some(peer), Some(request)) = (self.house.peer(peer), self.ledger.request.clone()) else {
             return;
@@ -139,7 +139,10 @@ impl Turn<'_> {
         if again.ack_request != Some(true) {
             return;
         }
-        let concluded = |place: &u16| self.ledger.recipients[usize::from(*place)].concluded;
+        let concluded = |place: &u16| {
+            let recipient = &self.ledger.recipients[usize::from(*place)];
+            recipient.concluded && about.contains(&recipient.party.address)
+        };
         let places = 0..self.ledger.recipients.len() as u16;
         let known: Vec<(u16, Share)> =
             places.filter(concluded).filter_map(|p| Some((p, self.ledger.share(p)?))).collect();

@@ -155,7 +155,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Owe a response. One that is owed already answers the repeat as well; and whatever a peer repeats, a ledger does not
-    /// grow by it: a response to a report takes the place of one that was brought.
+    /// grow by it: the same response again, or another one to a report, takes the place of one that was brought.
     pub fn owe(&mut self, response: Response) {
         let response = Response { at: self.now, entry: Some((self.now, 0)), ..response };
         let responses = &mut self.ledger.responses;
@@ -163,8 +163,8 @@ impl<'a> Turn<'a> {
             return;
         }
         let to_report = |r: &Response| r.kind != MessageType::ForwardRes;
-        let brought =
-            responses.iter().position(|r| r.entry.is_none() && to_report(r) && to_report(&response));
+        let replaced = |r: &Response| r.says_the_same(&response) || to_report(r) && to_report(&response);
+        let brought = responses.iter().position(|r| r.entry.is_none() && replaced(r));
         let place = brought.unwrap_or(responses.len());
         if place >= PLACES_MAX {
             return;

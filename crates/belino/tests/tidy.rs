@@ -147,3 +147,66 @@ fn the_readmes_configuration_is_fine() {
     let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     belino::config::parse(example, Path::new("/etc/belino/belino.toml")).unwrap();
 }
+
+/// `docs/profiles.md` is made from the code: every knob, its value in each ready-made profile, and what is tolerated.
+/// `BELINO_WRITE_DOCS=1 cargo test -p belino --test tidy` writes it anew.
+#[test]
+fn the_page_of_profiles_is_fresh() {
+    use relay::house::Profile;
+    let names: Vec<&str> = Profile::READY_MADE.iter().map(|(name, _)| *name).collect();
+    let profiles: Vec<Profile> = names.iter().map(|name| Profile::ready_made(name).unwrap()).collect();
+    let mut page = String::from(
+        "# Profiles: how peers differ\n\n\
+         A peer's `profile` says how it likes its MM4, and what it cannot do. It is the name of a ready-made one, or a table that\n\
+         changes some knobs of one:\n\n\
+         ```toml\n[[peer]]\nprofile = \"mbuni\"\n# or\nprofile = { like = \"bare-operator\", version = \"6.3.0\", rate_max = 600 }\n```\n\n\
+         This page is made from the code by the tests.\n\n## Ready-made\n\n| name | for |\n|---|---|\n",
+    );
+    for (name, text) in Profile::READY_MADE {
+        page.push_str(&format!("| `{name}` | {text} |\n"));
+    }
+    page.push_str(&format!(
+        "\n## Knobs\n\nA ready-made profile has the default where its column is empty.\n\n| key | meaning | {} |\n|---|---|{}\n",
+        names.join(" | "),
+        "---|".repeat(names.len())
+    ));
+    for knob in Profile::KNOBS {
+        let standard = (knob.show)(&profiles[0]);
+        let values: Vec<String> = profiles
+            .iter()
+            .enumerate()
+            .map(|(i, p)| (i, (knob.show)(p)))
+            .map(|(i, value)| if i > 0 && value == standard { String::new() } else { format!("`{value}`") })
+            .collect();
+        page.push_str(&format!(
+            "| `{}` |{} | {} |\n",
+            knob.key,
+            knob.doc.replace('|', "\\|"),
+            values.join(" | ")
+        ));
+    }
+    page.push_str(
+        "\nBesides, `[[peer]]` has `numbers` (how the peer writes numbers to us), `one_message_per_connection`, `connections_max` and\n\
+         `sessions_max`: see [configuration.md](configuration.md).\n\n\
+         ## What is understood\n\n\
+         Every peer may write these fields in these ways; a profile with `strict = true` may not. `belino decode FILE` tells what\n\
+         had to be tolerated in a mail. Names of fields and closed values are understood in any case of letters.\n\n\
+         | field | expected | tolerated | when absent |\n|---|---|---|---|\n",
+    );
+    for field in &wire::mm4::FIELDS {
+        let or_dash = |text: Option<&str>| text.map_or("-".to_owned(), |t| t.replace('|', "\\|"));
+        page.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            field.header,
+            field.expected,
+            or_dash(field.tolerated),
+            or_dash(field.default)
+        ));
+    }
+    let path = root().join("docs/profiles.md");
+    if std::env::var_os("BELINO_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(written, page, "write it anew: BELINO_WRITE_DOCS=1 cargo test -p belino --test tidy");
+}

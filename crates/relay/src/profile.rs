@@ -189,7 +189,7 @@ impl Profile {
         ("mbuni", "a peer that runs Mbuni: one error closes everything, one mail for each recipient"),
         (
             "us-aggregator",
-            "North American hubs and aggregators: plain numbers, ten participants, no report traffic",
+            "North American hubs and aggregators: plain numbers, ten participants, one answer for all",
         ),
     ];
 

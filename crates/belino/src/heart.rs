@@ -69,6 +69,7 @@ impl Heart {
             waiting: HashMap::new(),
             next_ticket: 0,
             on_failure: Some(Box::new(on_failure)),
+            floods: Floods::default(),
         };
         let thread = std::thread::Builder::new().name("heart".into()).spawn(move || driver.run(&messages))?;
         Ok((heart, thread))
@@ -123,6 +124,41 @@ struct Driver {
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
     next_ticket: Ticket,
     on_failure: Option<Box<dyn FnOnce(String) + Send>>,
+    floods: Floods,
+}
+
+/// Keeps the log readable when a peer sends much that changes nothing: so many lines a minute, then a count.
+#[derive(Default)]
+struct Floods(HashMap<Option<relay::PeerName>, Flood>);
+
+#[derive(Default)]
+struct Flood {
+    minute: i64,
+    seen: u64,
+}
+
+/// Lines about what was ignored, for each peer and minute.
+const IGNORED_LINES_MAX: u64 = 20;
+
+impl Floods {
+    /// Whether this moment gets a line of its own.
+    fn lets(&mut self, moment: &relay::Moment) -> bool {
+        if moment.what != What::Ignored {
+            return true;
+        }
+        let flood = self.0.entry(moment.peer.clone()).or_default();
+        let minute = moment.at.seconds().div_euclid(60);
+        if flood.minute != minute {
+            let left_out = flood.seen.saturating_sub(IGNORED_LINES_MAX);
+            if left_out > 0 {
+                let peer = moment.peer.as_ref().map_or("-", |p| p.as_str());
+                tracing::warn!(peer, "{left_out} more mails that changed nothing were left out of the log");
+            }
+            *flood = Flood { minute, seen: 0 };
+        }
+        flood.seen += 1;
+        flood.seen <= IGNORED_LINES_MAX
+    }
 }
 
 impl Driver {
@@ -197,7 +233,9 @@ impl Driver {
                 Output::Notify(notification) => self.unanswered(notification.mm, &notification.entry),
                 Output::Lookup(lookup) => self.resolver.dispatch(*lookup),
                 Output::News { mm, moment } => {
-                    log_moment(mm, &moment);
+                    if self.floods.lets(&moment) {
+                        log_moment(mm, &moment);
+                    }
                     if let Some(watcher) = &self.watcher {
                         watcher(mm, &moment);
                     }

@@ -201,3 +201,57 @@ fn x_08_mutated_mails() {
     let reply = client.forward(&Fwd::ids("mm-last", "tx-last"), &[U1]);
     assert_eq!(world.trace(&id_of(&reply))[0]["recipients"][0]["state"], "stored");
 }
+
+/// a thousand sessions of one peer at once: the limit holds, and what is acknowledged is there.
+#[test]
+fn x_04_a_thousand_sessions() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile);
+    let wanted = Some(most.maximum.map_or(4096, |hard| hard.min(4096)));
+    setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum: most.maximum }).unwrap();
+    let world = World::with(Setup {
+        b: "sessions_max = 1000".into(),
+        shell: Some("ulimit -n 4096".into()),
+        ..Setup::default()
+    });
+    let mut sessions: Vec<Client> = (0..1000).map(|_| world.from_b()).collect();
+    let mut one_more = Client::connect(world.b.address.ip(), world.address);
+    one_more.expect("421");
+    // All speak at once: the first half of a mail from each, then the second.
+    for client in sessions.iter_mut().step_by(5) {
+        client.raw(format!("MAIL FROM:<x@mms.b.example>\r\nRCPT TO:<{}>\r\nDATA\r\n", at_a(U1)).as_bytes());
+    }
+    let mut sent = 0;
+    for (i, client) in sessions.iter_mut().enumerate().step_by(5) {
+        ["250", "250", "354"].iter().for_each(|code| drop(client.expect(code)));
+        let fwd = Fwd::ids(&format!("mm-{i}"), &format!("tx-{i}")).set("X-Mms-Ack-Request", "No");
+        client.raw(&fwd.mail());
+        client.raw(b".\r\n");
+        sent += 1;
+    }
+    sessions.iter_mut().step_by(5).for_each(|client| drop(client.expect("250")));
+    assert_eq!(world.json(&["mailbox", "--recipient", U1, "--max", "1000"]).len(), sent);
+    assert!(sessions[1].ask("NOOP").starts_with("250"), "the others are still served");
+}
+
+/// a flood of responses to nothing of ours: each one is taken, nothing changes, and the log does not drown in it.
+#[test]
+fn x_10_a_flood_of_responses() {
+    let world = World::new();
+    let mut client = world.from_b();
+    for i in 0..300 {
+        let res = response(&format!("guess-{i}@mms.a.example"), "Ok", &[]);
+        assert!(
+            client.mail("system-user@mms.b.example", &["system-user@mms.a.example"], &res).starts_with("250")
+        );
+    }
+    assert!(world.all().is_empty());
+    let lines = |world: &World| world.log().lines().filter(|l| l.contains("nothing of ours")).count();
+    assert!((1..=20).contains(&lines(&world)), "{} lines", lines(&world));
+    // Later it says how many were left out, and speaks again.
+    world.advance("1m");
+    let res = response("guess@mms.a.example", "Ok", &[]);
+    client.mail("system-user@mms.b.example", &["system-user@mms.a.example"], &res);
+    let log = world.log();
+    assert!(log.contains("280 more"), "{log}");
+}

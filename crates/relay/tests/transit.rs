@@ -2,7 +2,7 @@
 
 mod driver;
 
-use driver::{Driver, b1, body, fwd, house, party, res, res_for, submission, taken, u1};
+use driver::{Driver, b1, fwd, house, party, res, res_for, submission, taken, u1};
 use mms::{
     AbstractMessage, DeliveryReportReq, ForwardReq, MailPath, MmStatus, Party, RequestStatus, TransactionId,
 };
@@ -272,6 +272,49 @@ fn t_01_transparent() {
     assert_eq!((peer.as_str(), tx.as_str(), status), ("b", "tx-2", RequestStatus::ErrorUnspecified));
 }
 
+/// Without a transparent grant nothing passes as it came, whoever it is addressed to.
+#[test]
+fn a_response_for_another_peer_passes_only_where_its_request_may() {
+    for house in [house(), between(TransitMode::BackToBack)] {
+        let mut a = Driver::with(house);
+        let response = res_for(TransactionId::new("tx-1").unwrap(), RequestStatus::Ok, &[]);
+        let mut arrival = a.arrival("c", response, &[]);
+        arrival.recipients = vec!["system-user@mms.b.example".parse::<MailPath>().unwrap()];
+        a.input(mms::MmId::new(1, 0, 1), Event::Arrived(Box::new(arrival)));
+        assert!(a.no_errand());
+        assert!(a.store().ledgers(None, false, 10).unwrap().is_empty());
+    }
+}
+
+/// D-13, D-14, D-21, the heart's part: what the submitter may know of a report.
+#[test]
+fn d_13_d_14_d_21_what_a_submitter_may_know() {
+    let cases = [
+        (true, Some(true), true),
+        (true, None, true),
+        (true, Some(false), false),
+        (false, Some(true), false),
+        (false, None, false),
+    ];
+    for (asked, forward_it, told) in cases {
+        let mut a = Driver::new();
+        let mut wanted = submission(u1(), &[b1()]);
+        wanted.request.delivery_report = Some(asked);
+        let ledger = a.submit(wanted);
+        let errand = a.errand();
+        a.carried(&errand, taken());
+        let message_id = ledger.request.unwrap().message_id.unwrap();
+        let mut message = report(message_id.as_str(), &b1(), MmStatus::Retrieved);
+        if let AbstractMessage::DeliveryReportReq(report) = &mut message {
+            report.forward_to_originator_ua = forward_it;
+        }
+        a.arrives("b", message);
+        let recipient = a.ledger(ledger.id).recipients.remove(0);
+        assert_eq!(recipient.mm_status, Some(MmStatus::Retrieved), "we know in any case");
+        assert_eq!(recipient.told.is_some(), told, "asked {asked}, forward {forward_it:?}");
+    }
+}
+
 fn asking(discovery: Discovery, transit: bool) -> Driver {
     let base = if transit { between(TransitMode::BackToBack) } else { house() };
     Driver::with(House { discovery, ..base })
@@ -314,6 +357,34 @@ fn a_10_a_21_an_mm_waits_for_its_look_up() {
     let ledger = a.submit(submission(u1(), &[abroad]));
     find(&mut a, Found::Nothing);
     assert_eq!(a.states(ledger.id), [RecipientState::Failed]);
+}
+
+/// What a look-up gives for the envelope is used there, and only there.
+#[test]
+fn the_envelope_has_what_the_look_up_gave() {
+    let mut a = asking(outside(false), false);
+    let ledger = a.submit(submission(u1(), &[party("+447700900100")]));
+    find(&mut a, Found::Path("447700900100.gate7@mms.c.example".parse().unwrap()));
+    let errand = a.errand();
+    assert_eq!(errand.recipients[0].to_string(), "447700900100.gate7@mms.c.example");
+    assert_eq!(forward(&errand).to[0].to_string(), "+447700900100/TYPE=PLMN@mms.c.example");
+    a.carried(&errand, taken());
+    a.arrives("c", res(&errand, RequestStatus::Ok, &[party("+447700900100")]));
+    assert_eq!(a.states(ledger.id), [RecipientState::Accepted]);
+}
+
+/// A look-up that never got its turn ends with the queue time as well.
+#[test]
+fn a_look_up_that_never_has_its_turn() {
+    let mut house = House { discovery: outside(false), ..house() };
+    house.limits.in_flight_max = 1;
+    let mut a = Driver::with(house);
+    let first = a.submit(submission(u1(), &[party("+447700900100")]));
+    let second = a.submit(submission(u1(), &[party("+447700900101")]));
+    assert_eq!(a.lookups.len(), 1, "one at a time");
+    a.pass(hours(25));
+    assert_eq!(a.states(first.id), [RecipientState::Routing], "how it ends decides");
+    assert_eq!(a.states(second.id), [RecipientState::Failed]);
 }
 
 /// A look-up that never succeeds ends with the queue time, and is answered.
@@ -390,7 +461,6 @@ fn a_submission_under_a_key_is_made_once() {
     assert_eq!(a.input(second, keyed(1)), Some(Answer::Repeated(first, true)));
     assert_eq!(a.input(third, keyed(2)), Some(Answer::Repeated(first, false)));
     assert_eq!(a.store().ledgers(None, false, 10).unwrap().len(), 1);
-    let _ = body();
 }
 
 /// What became of a submitted MM is told once for each change.

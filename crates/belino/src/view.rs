@@ -3,7 +3,8 @@
 //! Peer text reaches a terminal only through [`Plain`]: one printable line, capped.
 
 use mms::{HeaderText, MmId};
-use relay::{Gate, Ledger, Moment, Origin, PeerState, TransactionState};
+use relay::house::TransitMode;
+use relay::{Gate, Ledger, Moment, Noticed, Origin, PeerState, TransactionState};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -68,6 +69,8 @@ pub fn ledger(ledger: &Ledger) -> Value {
                 "text": r.text.as_ref().map(HeaderText::as_str),
                 "delivery_report": r.mm_status.map(mms::MmStatus::as_str),
                 "read_reply_report": r.read_status.map(mms::ReadStatus::as_str),
+                "submitter_told": r.told.map(mms::MmStatus::as_str),
+                "envelope": r.path.as_ref().map(ToString::to_string),
             })
         })
         .collect();
@@ -83,6 +86,10 @@ pub fn ledger(ledger: &Ledger) -> Value {
             json!({
                 "transaction_id": t.id.as_str(),
                 "peer": t.peer.as_str(),
+                "transit": t.transit.map(|mode| match mode {
+                    TransitMode::BackToBack => "back-to-back",
+                    TransitMode::Transparent => "transparent",
+                }),
                 "state": state,
                 "due": until.map(|u| u.to_string()),
                 "attempts": t.entry.map(|(_, attempt)| attempt),
@@ -106,6 +113,7 @@ pub fn ledger(ledger: &Ledger) -> Value {
         })
         .collect();
     let reports: Vec<Value> = ledger.reports.iter().map(|r| report(ledger, r)).collect();
+    let notices: Vec<Value> = ledger.notices.iter().map(|n| notice(ledger, n)).collect();
     json!({
         "id": ledger.id.to_string(),
         "origin": origin,
@@ -120,8 +128,29 @@ pub fn ledger(ledger: &Ledger) -> Value {
         "transactions": transactions,
         "responses": responses,
         "reports": reports,
+        "notices": notices,
+        "lookup": ledger.lookup.map(|(due, attempts)| json!({ "due": due.to_string(), "attempts": attempts })),
         "history": ledger.history.iter().map(|m| moment(ledger, m)).collect::<Vec<_>>(),
         "history_cut": ledger.history_cut,
+    })
+}
+
+fn notice(ledger: &Ledger, notice: &relay::Notice) -> Value {
+    let recipient = ledger.recipients.get(usize::from(notice.place)).map(|r| r.party.address.value());
+    let (what, status) = match notice.what {
+        Noticed::Arrived => ("message", None),
+        Noticed::State(state) => ("state", Some(state.word())),
+        Noticed::DeliveryReport(status) => ("delivery-report", Some(status.as_str())),
+        Noticed::ReadReply(status) => ("read-reply-report", Some(status.as_str())),
+    };
+    json!({
+        "webhook": notice.hook.as_str(),
+        "what": what,
+        "status": status,
+        "recipient": recipient,
+        "at": notice.at.to_string(),
+        "due": notice.entry.map(|(due, _)| due.to_string()),
+        "attempts": notice.entry.map(|(_, attempts)| attempts),
     })
 }
 
@@ -222,6 +251,13 @@ pub fn ledger_lines(mm: &Value) -> String {
         };
         let _ = writeln!(out, "  transaction {peer}: {state}");
     }
+    if !mm["lookup"].is_null() {
+        let (due, attempts) = (text(&mm["lookup"]["due"]), text(&mm["lookup"]["attempts"]));
+        let _ = writeln!(
+            out,
+            "  look-up     to be made from {due} on, {attempts} made; see what it gives: belino route ADDRESS"
+        );
+    }
     for r in mm["responses"].as_array().into_iter().flatten() {
         let owed = if r["owed"] == json!(true) { "still to be sent" } else { "sent" };
         let (kind, status) = (text(&r["message_type"]), text(&r["status"]));
@@ -235,6 +271,12 @@ pub fn ledger_lines(mm: &Value) -> String {
             text(&r["recipient"]),
             text(&r["state"])
         );
+    }
+    for n in mm["notices"].as_array().into_iter().flatten().filter(|n| !n["due"].is_null()) {
+        let (hook, what) = (text(&n["webhook"]), text(&n["what"]));
+        let (due, attempts) = (text(&n["due"]), text(&n["attempts"]));
+        let _ =
+            writeln!(out, "  webhook     {hook}: {what} to be told from {due} on, {attempts} attempts made");
     }
     let _ = writeln!(out, "  history");
     for m in mm["history"].as_array().into_iter().flatten() {

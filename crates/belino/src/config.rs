@@ -16,7 +16,7 @@ pub use values::{ByteSize, Span};
 
 use relay::House;
 use relay::PeerName;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub struct Link {
     pub hosts: Vec<String>,
     /// Whether its hosts are found through the DNS, at its first domain; then `hosts` is empty.
     pub discover: Option<Discover>,
+    /// The address from which we connect to it; the system chooses if there is none.
+    pub source: Option<IpAddr>,
     /// From where it connects to us.
     pub from: Vec<Network>,
     /// Our connections to it at once.

@@ -280,7 +280,8 @@ impl Inner {
     async fn connect(&self, route: &Route) -> Result<Connection, NoWay> {
         let mut trouble = Vec::new();
         for host in self.hosts(route).await? {
-            match Connection::open(&host, &self.host_name, &self.clock, &self.limits).await {
+            match Connection::open(&host, route.link.source, &self.host_name, &self.clock, &self.limits).await
+            {
                 Ok(connection) => {
                     tracing::debug!(peer = %route.link.peer, host, "connected");
                     return Ok(connection);

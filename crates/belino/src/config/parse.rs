@@ -8,7 +8,7 @@ use relay::house::{Dock, House, Limits, Local, Peer, PeerName, Retry, Transit, T
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -204,6 +204,7 @@ pub(super) struct PeerPart {
     pub port: Option<u16>,
     #[serde(default)]
     pub resolvers: Vec<String>,
+    source: Option<IpAddr>,
     #[serde(default)]
     from: Vec<Network>,
     system_address: Option<String>,
@@ -511,6 +512,7 @@ fn peer(part: &PeerPart, resolvers: &[SocketAddr]) -> Result<(Peer, Link), Wrong
         peer: name,
         hosts,
         discover,
+        source: part.source,
         from: part.from.clone(),
         connections_max: part.connections_max.unwrap_or(8).max(1),
         sessions_max: part.sessions_max.unwrap_or(100),

@@ -5,9 +5,10 @@ use crate::clock::Clock;
 use crate::config::HouseLimits;
 use relay::store::Store;
 use relay::{Carried, Errand, Told};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use wire::smtp::Reply;
 use wire::smtp::client::{Event, NotSent, Report, Session, Stage, Transaction, Trouble, Verdict};
 
@@ -30,13 +31,18 @@ pub enum Outcome {
 }
 
 impl Connection {
-    /// Connect to `host:port`, greet and be greeted.
+    /// Connect to `host:port`, from `source` if we have several addresses, greet and be greeted.
     ///
     /// # Errors
     /// In words, for the log and the history.
-    pub async fn open(host: &str, name: &str, clock: &Clock, limits: &HouseLimits) -> Result<Self, String> {
-        let connecting = TcpStream::connect(host);
-        let socket = match clock.within(limits.connect, connecting).await {
+    pub async fn open(
+        host: &str,
+        source: Option<IpAddr>,
+        name: &str,
+        clock: &Clock,
+        limits: &HouseLimits,
+    ) -> Result<Self, String> {
+        let socket = match clock.within(limits.connect, connect(host, source)).await {
             Some(Ok(socket)) => socket,
             Some(Err(error)) => return Err(error.to_string()),
             None => return Err(format!("no connection within {} s", limits.connect.as_secs())),
@@ -210,6 +216,22 @@ impl Connection {
             octets.resize((content.len - offset).min(CHUNK as u64) as usize, 0);
         }
     }
+}
+
+/// The first address of the host that can be had, from the address that the peer knows us by.
+async fn connect(host: &str, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(host).await };
+    let mut trouble = None;
+    for address in tokio::net::lookup_host(host).await?.filter(|a| a.is_ipv4() == source.is_ipv4()) {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(source, 0))?;
+        match socket.connect(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => trouble = Some(error),
+        }
+    }
+    let none = || std::io::Error::other(format!("{host} has no address that {source} could reach"));
+    Err(trouble.unwrap_or_else(none))
 }
 
 fn told(report: Report, recipients: usize) -> Outcome {

@@ -216,3 +216,54 @@ impl Drop for Postfix {
         }
     }
 }
+
+/// One of three relays in a ring: it gets MMs from the one before and sends them to the one behind, and thinks that the
+/// number 019 lives there.
+fn in_a_ring(name: &str, before: (&str, SocketAddr), behind: (&str, SocketAddr)) -> Setup {
+    let own = ["a", "b", "c"].iter().position(|n| *n == name).unwrap();
+    let address = |name: &str| format!("127.0.0.{}", 41 + (name.as_bytes()[0] - b'a'));
+    let source = address(name);
+    let peer = |(peer, host): (&str, SocketAddr), more: &str| {
+        format!(
+            "[[peer]]\nname = \"{peer}\"\ndomains = [\"mms.{peer}.example\"]\nhosts = [\"{host}\"]\nsource = \"{source}\"\n\
+             from = [\"{}\"]\n{more}\n",
+            address(peer)
+        )
+    };
+    let whole = format!(
+        "[relay]\ndomain = \"mms.{name}.example\"\ndata = \"data\"\n[mm4]\nlisten = [\"{{listen}}\"]\n[limits]\ndisk_free_min = 0\n\
+         [[local]]\nprefixes = [\"+120255501{own}\"]\ndock = \"mailbox\"\n{}{}",
+        peer(before, &format!("transit = [\"{}\"]", behind.0)),
+        peer(behind, "prefixes = [\"+1202555019\"]"),
+    );
+    Setup { whole: Some(whole), real_time: true, ..Setup::default() }
+}
+
+/// Threat 13: three relays send a number round. It dies when it comes by for the second time; each one hears so once, and
+/// then there is silence.
+#[test]
+fn three_relays_that_send_a_number_round() {
+    let nowhere: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let mut a = World::with(in_a_ring("a", ("c", nowhere), ("b", nowhere)));
+    let mut b = World::with(in_a_ring("b", ("a", a.address), ("c", nowhere)));
+    let c = World::with(in_a_ring("c", ("b", b.address), ("a", a.address)));
+    *a.setup() = in_a_ring("a", ("c", c.address), ("b", b.address));
+    *b.setup() = in_a_ring("b", ("a", a.address), ("c", c.address));
+    a.restart();
+    b.restart();
+    let mm = a.send("+12025550100", &["+12025550190"], &["--text", "round and round"]);
+    let (id, message_id) = (mm["id"].as_str().unwrap(), mm["message_id"].as_str().unwrap().to_owned());
+    let recipient = a.until_state(id, 0, "failed");
+    assert_eq!(recipient["status"], "Error-unspecified", "{recipient}");
+    for relay in [&a, &b, &c] {
+        relay.until("all is quiet", |w| (w.json(&["status"])[0]["quiet"] == true).then_some(()));
+        // Each one saw it at most twice, and asked the next one at most once for each time.
+        let seen = relay.trace(&message_id);
+        assert!((1..=2).contains(&seen.len()), "{}", seen.len());
+        for mm in seen {
+            assert_eq!(mm["transactions"].as_array().unwrap().len(), 1, "{mm}");
+            assert_eq!(mm["recipients"][0]["state"], "failed");
+            assert!(mm["responses"].as_array().unwrap().len() <= 1);
+        }
+    }
+}

@@ -3,13 +3,16 @@
 //! Owns: names and defaults of keys, and the words that tell an operator what is wrong, where, and what was meant.
 //! Never knows: sockets. A key that is not known is an error; so is a value that cannot be meant.
 
+pub mod http;
 mod network;
 mod parse;
 mod profile;
+mod secret;
 mod values;
 
 pub use network::Network;
 pub use parse::{ConfigError, load, parse};
+pub use secret::{Keys, Secret, Token};
 pub use values::{ByteSize, Span};
 
 use relay::House;
@@ -33,6 +36,8 @@ pub struct Config {
     pub links: Vec<Link>,
     /// Limits of the docks, the courier and the store.
     pub limits: HouseLimits,
+    /// The HTTP dock, applications and webhooks.
+    pub http: http::Http,
 }
 
 /// The connection side of a peer.

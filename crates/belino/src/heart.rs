@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::courier::Courier;
 use crate::serve::Watcher;
 use crate::view::Plain;
+use crate::webhooks::Webhooks;
 use mms::MmId;
 use relay::store::Store;
 use relay::{Answer, Event, House, Input, Output, Reason, Shard, Ticket, What};
@@ -47,6 +48,7 @@ impl Heart {
         house: Arc<House>,
         clock: Clock,
         courier: Courier,
+        webhooks: Webhooks,
         watcher: Option<Watcher>,
         on_failure: impl FnOnce(String) + Send + 'static,
     ) -> anyhow::Result<(Self, JoinHandle<()>)> {
@@ -55,11 +57,13 @@ impl Heart {
         let heart = Self { inbox: inbox.clone(), room: Arc::new(Semaphore::new(INBOX_MAX)) };
         // Before the first errand can leave: an outcome must find its way back.
         courier.serve(heart.clone());
+        webhooks.serve(heart.clone());
         let driver = Driver {
             shard,
             store,
             clock,
             courier,
+            webhooks,
             watcher,
             heart: heart.clone(),
             waiting: HashMap::new(),
@@ -113,6 +117,7 @@ struct Driver {
     store: Arc<dyn Store>,
     clock: Clock,
     courier: Courier,
+    webhooks: Webhooks,
     watcher: Option<Watcher>,
     heart: Heart,
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
@@ -189,7 +194,7 @@ impl Driver {
                     }
                 }
                 Output::Dispatch(errand) => self.courier.dispatch(*errand),
-                Output::Notify(notification) => self.unanswered(notification.mm, &notification.entry),
+                Output::Notify(notification) => self.webhooks.dispatch(*notification),
                 Output::Lookup(lookup) => self.unanswered(lookup.mm, &lookup.entry),
                 Output::News { mm, moment } => {
                     log_moment(mm, &moment);

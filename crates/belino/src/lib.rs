@@ -28,6 +28,7 @@ pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod config;
+pub mod content;
 pub mod courier;
 pub mod decode;
 pub mod demo;
@@ -35,6 +36,7 @@ pub mod dock;
 pub mod heart;
 pub mod serve;
 pub mod view;
+pub mod webhooks;
 
 use mms::MmId;
 

@@ -247,3 +247,23 @@ async fn serve(dock: &Dock, socket: TcpStream, router: Router) {
         tracing::debug!("HTTP connection: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The document has the paths that are served, and an answer for each kind of refusal.
+    #[test]
+    fn the_document_is_of_this_dock() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let served: BTreeSet<&str> = operations().into_iter().map(|(path, _)| path).collect();
+        let written: BTreeSet<&str> =
+            document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(served, written);
+        let answers = document.pointer("/paths").unwrap().to_string();
+        for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::MethodNotAllowed) {
+            assert!(answers.contains(&format!("\"{}\":", kind.status())), "{kind:?}");
+        }
+    }
+}

@@ -56,15 +56,16 @@ impl Serve {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let code = runtime.block_on(async {
+            // First of all: who has read "ready" may send signals.
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut hangup = signal(SignalKind::hangup())?;
             let running = start(config, clock, None).await?;
             // The last line of the start, for those who wait for it.
             let list = |of: &[std::net::SocketAddr]| of.iter().map(|a| format!(" {a}")).collect::<String>();
             let http = &running.http_addresses;
             let http = if http.is_empty() { String::new() } else { format!(" http{}", list(http)) };
             say!("ready{}{http}", list(&running.addresses));
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            let mut hangup = signal(SignalKind::hangup())?;
             let code = loop {
                 tokio::select! {
                     _ = terminate.recv() => break ExitCode::SUCCESS,

@@ -4,7 +4,9 @@
 
 use mms::Timestamp;
 use std::future::Future;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// What tells the time.
@@ -71,3 +73,27 @@ impl Clock {
         }
     }
 }
+
+/// The time by which HTTP connections wait for a request's header section.
+impl hyper::rt::Timer for Clock {
+    fn sleep(&self, span: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        let clock = self.clone();
+        Box::pin(Asleep(Box::pin(async move { clock.sleep(span).await })))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        hyper::rt::Timer::sleep(self, deadline.saturating_duration_since(hyper::rt::Timer::now(self)))
+    }
+}
+
+struct Asleep(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+
+impl Future for Asleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl hyper::rt::Sleep for Asleep {}

@@ -4,14 +4,17 @@
 //! Never knows: sockets. A key that is not known is an error; so is a value that cannot be meant.
 
 mod discovery;
+pub mod http;
 mod network;
 mod parse;
 mod profile;
+mod secret;
 mod values;
 
 pub use discovery::DiscoveryConfig;
 pub use network::Network;
 pub use parse::{ConfigError, load, parse};
+pub use secret::{Keys, Secret, Token};
 pub use values::{ByteSize, Span};
 
 use relay::House;
@@ -37,6 +40,8 @@ pub struct Config {
     pub limits: HouseLimits,
     /// How numbers and hosts are found.
     pub discovery: DiscoveryConfig,
+    /// The HTTP dock, applications and webhooks.
+    pub http: http::Http,
 }
 
 /// The connection side of a peer.

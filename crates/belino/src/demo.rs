@@ -100,6 +100,8 @@ impl Demo {
                 name: "picture.jpg".into(),
                 content_type: "image/jpeg".into(),
                 octets: PICTURE.to_vec(),
+                content_id: None,
+                content_location: None,
             },
         };
         let sent = hex(&Sha256::digest(&picture.octets));

@@ -1,4 +1,5 @@
-//! Docks: where interfaces tie up. MM4 over SMTP is one of them.
+//! Docks: where interfaces tie up. MM4 over SMTP, and HTTP for applications.
 
+pub mod http;
 pub mod intake;
 pub mod mm4;

@@ -8,6 +8,7 @@ use crate::courier::Courier;
 use crate::resolver::Resolver;
 use crate::serve::Watcher;
 use crate::view::Plain;
+use crate::webhooks::Webhooks;
 use mms::MmId;
 use relay::store::Store;
 use relay::{Answer, Event, House, Input, Output, Reason, Shard, Ticket, What};
@@ -31,6 +32,25 @@ enum Message {
     Stop,
 }
 
+/// Who does what the heart puts out.
+#[derive(Clone)]
+pub struct Hands {
+    /// Carries errands to peers.
+    pub courier: Courier,
+    /// Looks numbers up.
+    pub resolver: Resolver,
+    /// Tells applications.
+    pub webhooks: Webhooks,
+}
+
+impl Hands {
+    fn serve(&self, heart: &Heart) {
+        self.courier.serve(heart.clone());
+        self.resolver.serve(heart.clone());
+        self.webhooks.serve(heart.clone());
+    }
+}
+
 /// A hand on the heart. Cheap to clone.
 #[derive(Clone)]
 pub struct Heart {
@@ -47,8 +67,7 @@ impl Heart {
         store: Arc<dyn Store>,
         house: Arc<House>,
         clock: Clock,
-        courier: Courier,
-        resolver: Resolver,
+        hands: Hands,
         watcher: Option<Watcher>,
         on_failure: impl FnOnce(String) + Send + 'static,
     ) -> anyhow::Result<(Self, JoinHandle<()>)> {
@@ -56,14 +75,12 @@ impl Heart {
         let shard = Shard::new(store.clone(), house, clock.now(), Box::new(crate::entropy))?;
         let heart = Self { inbox: inbox.clone(), room: Arc::new(Semaphore::new(INBOX_MAX)) };
         // Before the first errand can leave: an outcome must find its way back.
-        courier.serve(heart.clone());
-        resolver.serve(heart.clone());
+        hands.serve(&heart);
         let driver = Driver {
             shard,
             store,
             clock,
-            courier,
-            resolver,
+            hands,
             watcher,
             heart: heart.clone(),
             waiting: HashMap::new(),
@@ -117,8 +134,7 @@ struct Driver {
     shard: Shard,
     store: Arc<dyn Store>,
     clock: Clock,
-    courier: Courier,
-    resolver: Resolver,
+    hands: Hands,
     watcher: Option<Watcher>,
     heart: Heart,
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
@@ -229,9 +245,9 @@ impl Driver {
                         let _ = sender.send(answer);
                     }
                 }
-                Output::Dispatch(errand) => self.courier.dispatch(*errand),
-                Output::Notify(notification) => self.unanswered(notification.mm, &notification.entry),
-                Output::Lookup(lookup) => self.resolver.dispatch(*lookup),
+                Output::Dispatch(errand) => self.hands.courier.dispatch(*errand),
+                Output::Notify(notification) => self.hands.webhooks.dispatch(*notification),
+                Output::Lookup(lookup) => self.hands.resolver.dispatch(*lookup),
                 Output::News { mm, moment } => {
                     if self.floods.lets(&moment) {
                         log_moment(mm, &moment);
@@ -243,12 +259,6 @@ impl Driver {
                 Output::Alarm { mm, text } => self.alarm(mm, &text),
             }
         }
-    }
-
-    /// Nobody is there who could do it; it waits in its queue.
-    fn unanswered(&self, mm: MmId, entry: &relay::store::Entry) {
-        let how = relay::Carried::Unreachable("not configured".into());
-        self.heart.tell(mm, Event::Carried { entry: entry.clone(), places: Vec::new(), how });
     }
 
     fn alarm(&mut self, mm: Option<MmId>, text: &str) {

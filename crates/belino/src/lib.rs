@@ -28,6 +28,7 @@ pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod config;
+pub mod content;
 pub mod courier;
 pub mod decode;
 pub mod demo;
@@ -37,6 +38,7 @@ pub mod heart;
 pub mod resolver;
 pub mod serve;
 pub mod view;
+pub mod webhooks;
 
 use mms::MmId;
 

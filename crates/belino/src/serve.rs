@@ -4,11 +4,13 @@
 
 use crate::admin;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Keys};
 use crate::courier::Courier;
+use crate::dock::http;
 use crate::dock::mm4::{Dock, listen};
-use crate::heart::Heart;
+use crate::heart::{Hands, Heart};
 use crate::resolver::Resolver;
+use crate::webhooks::Webhooks;
 use anyhow::Context as _;
 use mms::MmId;
 use relay::store::Store;
@@ -29,8 +31,10 @@ pub type Watcher = Box<dyn Fn(MmId, &Moment) + Send>;
 
 /// A relay that runs.
 pub struct Running {
-    /// Where it listens.
+    /// Where it listens for MM4.
     pub addresses: Vec<SocketAddr>,
+    /// Where it listens for HTTP.
+    pub http_addresses: Vec<SocketAddr>,
     /// The parts that the admin socket shows.
     pub parts: Arc<Parts>,
     heart_thread: JoinHandle<()>,
@@ -48,10 +52,10 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The dock for MM4.
     pub dock: Arc<Dock>,
-    /// The courier.
-    pub courier: Courier,
-    /// The resolver.
-    pub resolver: Resolver,
+    /// The dock for HTTP.
+    pub http: Arc<http::Dock>,
+    /// Courier, resolver, and what tells applications.
+    pub hands: Hands,
     /// What tells the time.
     pub clock: Clock,
 }
@@ -64,8 +68,9 @@ pub fn socket_path(data: &Path) -> PathBuf {
 /// Start a relay.
 ///
 /// # Errors
-/// In words: the data folder, the store or an address cannot be had.
+/// In words: a secret, the data folder, the store or an address cannot be had.
 pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> anyhow::Result<Running> {
+    let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
     let data = config.data.clone();
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -85,23 +90,19 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         clock.clone(),
         config.host_name.clone(),
         config.limits.clone(),
-        runtime,
+        runtime.clone(),
         tasks.clone(),
         resolver.clone(),
     );
     courier.configure(&config);
+    let webhooks = Webhooks::new(store.clone(), clock.clone(), config.limits.keep, runtime, tasks.clone());
+    webhooks.configure(&config, &keys);
     let (failing, failed) = watch::channel(None);
     let house = Arc::new(config.house.clone());
     let on_failure = move |why| drop(failing.send(Some(why)));
-    let (heart, heart_thread) = Heart::start(
-        store.clone(),
-        house,
-        clock.clone(),
-        courier.clone(),
-        resolver.clone(),
-        watcher,
-        on_failure,
-    )?;
+    let hands = Hands { courier, resolver, webhooks };
+    let (heart, heart_thread) =
+        Heart::start(store.clone(), house, clock.clone(), hands.clone(), watcher, on_failure)?;
 
     let (stop, stopping) = watch::channel(false);
     let dock =
@@ -114,15 +115,27 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         addresses.push(listener.local_addr()?);
         tasks.spawn(listen(dock.clone(), listener, tasks.clone()));
     }
-    let parts =
-        Arc::new(Parts { heart, store: store.clone(), dock, courier, resolver, clock: clock.clone() });
+    let set = http::Set { config: config.clone(), keys };
+    let http = Arc::new(http::Dock::new(set, store.clone(), heart.clone(), clock.clone(), stopping.clone()));
+    let mut http_addresses = Vec::new();
+    for address in &config.http.listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen for HTTP on {address}"))?;
+        http_addresses.push(listener.local_addr()?);
+        tasks.spawn(http::listen(http.clone(), listener, tasks.clone()));
+    }
+    let parts = Arc::new(Parts { heart, store: store.clone(), dock, http, hands, clock: clock.clone() });
     let socket = socket_path(&data);
     tasks.spawn(admin::server::serve(parts.clone(), admin::server::bind(&socket)?, stopping.clone()));
     tasks.spawn(maintain(store, clock, stopping));
     for address in &addresses {
         tracing::info!(%address, domain = %config.house.domain(), "listening for MM4");
     }
-    Ok(Running { addresses, parts, heart_thread, stop, tasks, failed, socket })
+    for address in &http_addresses {
+        tracing::info!(%address, "listening for HTTP");
+    }
+    Ok(Running { addresses, http_addresses, parts, heart_thread, stop, tasks, failed, socket })
 }
 
 /// Faults that tests ask for; builds without debug assertions know none.
@@ -157,13 +170,22 @@ async fn maintain(store: Arc<dyn Store>, clock: Clock, mut stop: watch::Receiver
 }
 
 impl Running {
-    /// Apply another configuration: peers, routes, limits. Addresses and data folder stay.
-    pub fn reload(&self, config: Config) {
+    /// Apply another configuration: peers, routes, limits, applications, webhooks and their secrets. Addresses and data
+    /// folder stay.
+    ///
+    /// # Errors
+    /// In words: a secret cannot be read. Then nothing is applied.
+    pub fn reload(&self, config: Config) -> anyhow::Result<()> {
+        let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
         let config = Arc::new(config);
+        // Before the heart hears of new webhooks: a notice must find its way.
+        self.parts.hands.webhooks.configure(&config, &keys);
         self.parts.heart.input(Input::Reload(Arc::new(config.house.clone())));
-        self.parts.resolver.configure(&config);
-        self.parts.courier.configure(&config);
+        self.parts.hands.resolver.configure(&config);
+        self.parts.hands.courier.configure(&config);
+        self.parts.http.configure(http::Set { config: config.clone(), keys });
         *self.parts.dock.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
     }
 
     /// Why the store failed, once it has.
@@ -183,7 +205,8 @@ impl Running {
             config.limits.stop
         };
         let _ = self.stop.send(true);
-        self.parts.courier.stop();
+        self.parts.hands.courier.stop();
+        self.parts.hands.webhooks.stop();
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::warn!("stopping with {} connections under way; their MMs are kept", self.tasks.len());

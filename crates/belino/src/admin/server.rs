@@ -2,6 +2,7 @@
 
 use super::{Request, Response, Send};
 use crate::config::Config;
+use crate::content;
 use crate::decode;
 use crate::resolver::Resolver;
 use crate::serve::{Parts, until_stop};
@@ -11,10 +12,9 @@ use mms::{
     Expiry, ForwardReq, HeaderText, MessageClass, MmId, Party, PreviouslySent, Priority, Timestamp,
     Visibility,
 };
+use relay::house::Dock;
 use relay::store::{QueueId, TagKind};
-use relay::{
-    Answer, Body, Event, Handling, Input, Ledger, Origin, PeerName, RecipientState, Route, Submission,
-};
+use relay::{Answer, Event, Handling, Input, Ledger, PeerName, RecipientState, Route, Submission};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -149,14 +149,8 @@ async fn status(parts: &Parts) -> anyhow::Result<Value> {
     }))
 }
 
-fn load(parts: &Parts, mm: MmId) -> anyhow::Result<Option<Ledger>> {
-    let Some(stored) = parts.store.ledger(mm)? else { return Ok(None) };
-    let ledger = Ledger::decode(&stored.ledger);
-    ledger.map(Some).map_err(|d| anyhow!("expected {} {} octets from its end", d.expected, d.left))
-}
-
 fn shown(parts: &Parts, mm: MmId) -> Value {
-    match load(parts, mm) {
+    match content::ledger(&*parts.store, mm) {
         Ok(Some(ledger)) => view::ledger(&ledger),
         Ok(None) => Value::Null,
         Err(error) => view::unreadable(mm, &error.to_string()),
@@ -190,7 +184,7 @@ fn queue(parts: &Parts, peer: Option<&str>, all: bool, max: usize) -> anyhow::Re
         let Some(last) = ids.last() else { break };
         after = Some(*last);
         for mm in ids {
-            let row = match load(parts, mm) {
+            let row = match content::ledger(&*parts.store, mm) {
                 Ok(Some(ledger)) => {
                     let waits = |p: &str| {
                         ledger.entries().any(|e| &*e.id.queue.0 == p)
@@ -218,25 +212,8 @@ fn queue(parts: &Parts, peer: Option<&str>, all: bool, max: usize) -> anyhow::Re
     Ok(Value::Array(rows))
 }
 
-/// The mail of an MM in wire form: as it came, or, for one handed in here, with the header that a peer would get.
-fn wire_form(parts: &Parts, mm: MmId, ledger: &Ledger) -> anyhow::Result<Vec<u8>> {
-    let stored = parts.store.ledger(mm)?.and_then(|s| s.content);
-    let mut octets = match (&ledger.origin, &ledger.request) {
-        (Origin::Submitted { .. }, Some(request)) => {
-            let message = mms::AbstractMessage::ForwardReq(request.clone());
-            wire::mm4::encode(&message, &wire::mm4::Style::default())
-        }
-        _ => Vec::new(),
-    };
-    if let Some(content) = stored {
-        let begin = octets.len();
-        octets.resize(begin + usize::try_from(content.len)?, 0);
-        let n = parts.store.read_content(&content, 0, &mut octets[begin..])?;
-        octets.truncate(begin + n);
-    } else if ledger.body.is_none() {
-        bail!("its content is not kept any more");
-    }
-    Ok(octets)
+fn wire_form(parts: &Parts, ledger: &Ledger) -> anyhow::Result<Vec<u8>> {
+    content::wire_form(&*parts.store, ledger)?.context("its content is not kept any more")
 }
 
 async fn mailbox(parts: &Parts, recipient: Option<&str>, max: usize) -> anyhow::Result<Value> {
@@ -246,14 +223,14 @@ async fn mailbox(parts: &Parts, recipient: Option<&str>, max: usize) -> anyhow::
     };
     let mut rows = Vec::new();
     for (value, mm) in parts.store.tagged(TagKind::Mailbox, wanted.as_deref(), None, max)? {
-        let Some(ledger) = load(parts, mm)? else { continue };
+        let Some(ledger) = content::ledger(&*parts.store, mm)? else { continue };
         let Some(place) = ledger.recipients.iter().find(|r| r.party.address.value() == value) else {
             continue;
         };
         let mut row = json!({ "recipient": value, "id": mm.to_string(), "state": place.state.word() });
         row["received"] = json!(ledger.accepted.to_string());
         row["expires"] = json!(ledger.expires.to_string());
-        match wire_form(parts, mm, &ledger) {
+        match wire_form(parts, &ledger) {
             Ok(octets) => merge(&mut row, decode::mail(&octets).for_recipient().json),
             Err(error) => row["trouble"] = json!(error.to_string()),
         }
@@ -286,8 +263,8 @@ async fn retrieve(
         })
     };
     for mm in find(parts, id)? {
-        let Some(ledger) = load(parts, mm)?.filter(in_mailbox) else { continue };
-        let octets = wire_form(parts, mm, &ledger)?;
+        let Some(ledger) = content::ledger(&*parts.store, mm)?.filter(in_mailbox) else { continue };
+        let octets = wire_form(parts, &ledger)?;
         let ledger = if peek {
             ledger
         } else {
@@ -348,7 +325,7 @@ async fn normalised(parts: &Parts, text: &str) -> anyhow::Result<Party> {
 async fn route(parts: &Parts, text: &str) -> anyhow::Result<Value> {
     let party = normalised(parts, text).await?;
     let config = parts.dock.config();
-    Ok(explain_route(&parts.resolver, &config, &party).await)
+    Ok(explain_route(&parts.hands.resolver, &config, &party).await)
 }
 
 /// A route as JSON; also for `belino route` without a running relay.
@@ -367,14 +344,17 @@ pub async fn explain_route(resolver: &Resolver, config: &Config, party: &Party) 
             }
         }
     }
-    let (to, peer, why) = match &route {
-        Route::Local(relay::house::Dock::Mailbox) => ("mailbox", None, None),
-        Route::Local(relay::house::Dock::Hook(hook)) => ("webhook", Some(hook.to_string()), None),
-        Route::Peer(name) => ("peer", Some(name.to_string()), None),
-        Route::Nowhere(reason) => ("nowhere", None, Some(reason.text())),
-    };
+    let (mut to, mut peer, mut webhook, mut why) = ("nowhere", None, None, None);
+    match &route {
+        Route::Local(Dock::Mailbox) => to = "mailbox",
+        Route::Local(Dock::Hook(hook)) => (to, webhook) = ("webhook", Some(hook.to_string())),
+        Route::Peer(name) => (to, peer) = ("peer", Some(name.to_string())),
+        Route::Nowhere(reason) => why = Some(reason.text()),
+    }
     let address = view::address(party);
-    json!({ "address": address, "to": to, "peer": peer, "why": why, "hosts": hosts, "steps": steps })
+    json!({
+        "address": address, "to": to, "peer": peer, "webhook": webhook, "why": why, "hosts": hosts, "steps": steps,
+    })
 }
 
 async fn change(parts: &Parts, id: &str, event: impl Fn(MmId) -> Event) -> anyhow::Result<Value> {
@@ -413,19 +393,7 @@ async fn peers(parts: &Parts) -> anyhow::Result<Value> {
 async fn submit(parts: &Parts, send: &Send, wire_form: &[u8]) -> anyhow::Result<Value> {
     let address = |text: &String| text.parse::<Party>().map_err(|e| anyhow!("address {text:?}: {e}"));
     let list = |texts: &[String]| texts.iter().map(address).collect::<anyhow::Result<Vec<_>>>();
-    let (content, body) = if wire_form.is_empty() {
-        (None, None)
-    } else {
-        let mut writer = parts.store.content_writer(Some(wire_form.len() as u64))?;
-        writer.write(wire_form)?;
-        let body = Body {
-            len: wire_form.len() as u64,
-            offset: 0,
-            digest: crc32c::crc32c(wire_form),
-            eight_bit: !wire_form.is_ascii(),
-        };
-        (Some(writer.finish()?), Some(body))
-    };
+    let (content, body) = content::keep(&*parts.store, wire_form)?.unzip();
     let submission = Submission {
         by: "cli".into(),
         hook: None,

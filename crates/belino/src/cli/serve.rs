@@ -56,12 +56,16 @@ impl Serve {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let code = runtime.block_on(async {
-            let running = start(config, clock, None).await?;
-            // The last line of the start, for those who wait for it.
-            say!("ready {}", running.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+            // First of all: who has read "ready" may send signals.
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut hangup = signal(SignalKind::hangup())?;
+            let running = start(config, clock, None).await?;
+            // The last line of the start, for those who wait for it.
+            let list = |of: &[std::net::SocketAddr]| of.iter().map(|a| format!(" {a}")).collect::<String>();
+            let http = &running.http_addresses;
+            let http = if http.is_empty() { String::new() } else { format!(" http{}", list(http)) };
+            say!("ready{}{http}", list(&running.addresses));
             let code = loop {
                 tokio::select! {
                     _ = terminate.recv() => break ExitCode::SUCCESS,
@@ -70,13 +74,13 @@ impl Serve {
                         tracing::error!("the store failed and nothing more is accepted: {why}");
                         break ExitCode::FAILURE;
                     }
-                    _ = hangup.recv() => match crate::config::load(&file) {
-                        Ok(config) => {
-                            running.reload(config);
-                            tracing::info!("configuration read again");
+                    _ = hangup.recv() => {
+                        let read = crate::config::load(&file).map_err(anyhow::Error::from);
+                        match read.and_then(|config| running.reload(config)) {
+                            Ok(()) => tracing::info!("configuration read again"),
+                            Err(error) => tracing::error!("configuration kept as it was: {error}"),
                         }
-                        Err(error) => tracing::error!("configuration kept as it was: {error}"),
-                    },
+                    }
                 }
             };
             running.stop().await;

@@ -3,11 +3,13 @@
 use super::{Common, print_json};
 use crate::admin::{Request, client, server};
 use crate::clock::Clock;
-use crate::config::{Config, Span};
+use crate::config::http::{Application, Http, Webhook};
+use crate::config::{Config, Keys, Span};
 use crate::resolver::Resolver;
 use crate::{decode as mail, view};
 use anyhow::Context as _;
 use mms::Party;
+use relay::house::Dock;
 use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::Path;
@@ -20,6 +22,8 @@ const OK: anyhow::Result<ExitCode> = Ok(ExitCode::SUCCESS);
 pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
     let file = common.config_file()?;
     let config = crate::config::load(&file)?;
+    // Only whether they can be used; what is in them is shown nowhere.
+    Keys::read(&config.http).map_err(anyhow::Error::msg)?;
     if common.json {
         print_json(&check_json(&config));
         return OK;
@@ -36,18 +40,18 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
     }
     for local in &house.locals {
         let prefixes = local.prefixes.iter().map(|p| format!("+{p}"));
-        let named: Vec<String> = prefixes.chain(local.codes.iter().cloned()).collect();
-        let dock = match &local.dock {
-            relay::house::Dock::Mailbox => "from the mailbox".to_owned(),
-            relay::house::Dock::Hook(hook) => format!("by webhook {hook}"),
-        };
-        say!("  serves {} {dock}", named.join(", "));
+        let served: Vec<String> = prefixes.chain(local.codes.iter().cloned()).collect();
+        match &local.dock {
+            Dock::Mailbox => say!("  serves {} from the mailbox", served.join(", ")),
+            Dock::Hook(hook) => say!("  serves {} by webhook {hook}", served.join(", ")),
+        }
     }
     let order: Vec<String> = config.discovery.order.iter().map(|s| format!("{s:?}").to_lowercase()).collect();
     if house.discovery.asks {
         let first = if house.discovery.portability_first { ", also numbers of our own ranges" } else { "" };
         say!("  where a number is served is asked of {}{first}", order.join(", then "));
     }
+    check_http(&config.http);
     if house.peers.is_empty() {
         say!("  no peers: nothing is accepted and nothing is sent");
     }
@@ -87,6 +91,24 @@ fn transit_words(transit: &relay::house::Transit) -> Vec<String> {
     transit.to.iter().map(|(to, mode)| words(to.as_str(), *mode)).chain(any).collect()
 }
 
+fn check_http(http: &Http) {
+    http.listen.iter().for_each(|a| say!("  listens for HTTP on {a}"));
+    if http.listen.is_empty() && !http.applications.is_empty() {
+        say!("  no [http] listen: no application can connect");
+    }
+    for application in &http.applications {
+        let senders: Vec<String> = application.senders.iter().map(ToString::to_string).collect();
+        let told = match &application.webhook {
+            Some(hook) => format!("told by webhook {hook}"),
+            None => "told nothing; it has to ask".to_owned(),
+        };
+        say!("  application {} sends as {}, {told}", application.name, senders.join(", "));
+    }
+    for webhook in &http.webhooks {
+        say!("  webhook {} goes to {}", webhook.name, webhook.url);
+    }
+}
+
 fn or_nowhere(list: &[String]) -> String {
     if list.is_empty() { "nowhere".to_owned() } else { list.join(", ") }
 }
@@ -103,6 +125,28 @@ fn check_json(config: &Config) -> Value {
         "data": config.data.display().to_string(),
         "listen": config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "peers": peers,
+        "http": {
+            "listen": config.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "applications": config.http.applications.iter().map(application_json).collect::<Vec<_>>(),
+            "webhooks": config.http.webhooks.iter().map(webhook_json).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn application_json(application: &Application) -> Value {
+    json!({
+        "name": application.name,
+        "token_file": application.token_file.display().to_string(),
+        "from": application.senders.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "webhook": application.webhook.as_ref().map(relay::HookName::as_str),
+    })
+}
+
+fn webhook_json(webhook: &Webhook) -> Value {
+    json!({
+        "name": webhook.name.as_str(),
+        "url": webhook.url,
+        "secret_file": webhook.secret_file.display().to_string(),
     })
 }
 
@@ -147,7 +191,7 @@ pub fn route(common: &Common, address: &str) -> anyhow::Result<ExitCode> {
     let to = match route["to"].as_str() {
         Some("peer") => format!("to peer {}", view::text(&route["peer"])),
         Some("mailbox") => "into the mailbox here".to_owned(),
-        Some("webhook") => format!("to webhook {}", view::text(&route["peer"])),
+        Some("webhook") => format!("to webhook {}", view::text(&route["webhook"])),
         _ => format!("nowhere: {}", view::text(&route["why"])),
     };
     say!("{} goes {to}{note}", view::text(&route["address"]["value"]));

@@ -1,10 +1,12 @@
 //! From the text of the file to [`Config`], with errors that name line, key and the nearest key that exists.
 
 use super::discovery::{discover, discovery};
+use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
 use super::profile::{ProfilePart, name_or_table};
 use super::{ByteSize, Config, HouseLimits, Link, Network, Span};
 use mms::{Address, Domain, HeaderText, MailPath, Number, NumberPlan, Party, Version};
-use relay::house::{Dock, House, Limits, Local, Peer, PeerName, Retry, Transit, TransitMode};
+use relay::HookName;
+use relay::house::{House, Limits, Local, Peer, PeerName, Retry, Transit, TransitMode};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -53,6 +55,12 @@ struct File {
     local: Vec<LocalPart>,
     #[serde(default)]
     peer: Vec<PeerPart>,
+    #[serde(default)]
+    http: HttpPart,
+    #[serde(default)]
+    application: Vec<ApplicationPart>,
+    #[serde(default)]
+    webhook: Vec<WebhookPart>,
 }
 
 #[derive(Deserialize)]
@@ -178,19 +186,13 @@ struct LocalPart {
     barred: Vec<String>,
     #[serde(default)]
     codes: Vec<String>,
-    dock: DockPart,
+    dock: String,
     #[serde(default = "yes")]
     available: bool,
 }
 
 fn yes() -> bool {
     true
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum DockPart {
-    Mailbox,
 }
 
 #[derive(Deserialize)]
@@ -392,12 +394,14 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
     for (peer, part) in peers.iter_mut().zip(&file.peer) {
         peer.transit = transit(part, &known)?;
     }
-    let locals = file.local.iter().map(local).collect::<Result<Vec<_>, _>>()?;
+    let hooks = http::hook_names(&file.webhook)?;
+    let locals = file.local.iter().map(|part| local(part, &hooks)).collect::<Result<Vec<_>, _>>()?;
+    let http = http::build(&file.http, &file.application, &file.webhook, &locals, path.parent())?;
     let house = House {
         number_plan: plan(&file.numbers)?,
         locals,
         peers,
-        hooks: Vec::new(),
+        hooks,
         discovery: discovery.policy(),
         retry: retry(&file.retry)?,
         limits: heart_limits(&file.limits),
@@ -405,7 +409,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         domains,
     };
     let limits = house_limits(&file.limits);
-    Ok(Config { house, data, listen: file.mm4.listen, host_name, links, limits, discovery })
+    Ok(Config { house, data, listen: file.mm4.listen, host_name, links, limits, discovery, http })
 }
 
 /// To whom a peer may send through us: names of other peers, or `"*"` for all of them.
@@ -444,8 +448,7 @@ fn code(text: &str) -> Result<String, Wrong> {
     }
 }
 
-fn local(part: &LocalPart) -> Result<Local, Wrong> {
-    let DockPart::Mailbox = part.dock;
+fn local(part: &LocalPart, hooks: &[HookName]) -> Result<Local, Wrong> {
     let subscribers = part.subscribers.as_ref();
     if part.prefixes.is_empty() && subscribers.is_none_or(Vec::is_empty) && part.codes.is_empty() {
         return wrong(
@@ -460,17 +463,24 @@ fn local(part: &LocalPart) -> Result<Local, Wrong> {
             .transpose()?,
         barred: part.barred.iter().map(|n| number(n)).collect::<Result<_, _>>()?,
         codes: part.codes.iter().map(|c| code(c)).collect::<Result<_, _>>()?,
-        dock: Dock::Mailbox,
+        dock: http::dock(&part.dock, hooks)?,
         available: part.available,
     })
 }
 
-fn peer(part: &PeerPart, resolvers: &[SocketAddr]) -> Result<(Peer, Link), Wrong> {
+/// A name that may stand in commands, logs and queues.
+pub(super) fn plain_name(kind: &str, name: &str) -> Result<(), Wrong> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if part.name.is_empty() || part.name.len() > 64 || !part.name.chars().all(plain) {
-        let text = format!("peer name {:?}: expected 1 to 64 letters, digits, '-', '_' or '.'", part.name);
-        return wrong(&part.name, text);
+    match (1..=64).contains(&name.len()) && name.chars().all(plain) {
+        true => Ok(()),
+        false => {
+            wrong(name, format!("{kind} name {name:?}: expected 1 to 64 letters, digits, '-', '_' or '.'"))
+        }
     }
+}
+
+fn peer(part: &PeerPart, resolvers: &[SocketAddr]) -> Result<(Peer, Link), Wrong> {
+    plain_name("peer", &part.name)?;
     if part.domains.is_empty() {
         let text =
             format!("peer {:?} needs domains = [\"...\"]: the MM4 domains that are its own", part.name);

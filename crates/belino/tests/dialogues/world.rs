@@ -94,6 +94,8 @@ pub struct World {
     pub b: Peer,
     pub c: Peer,
     pub address: SocketAddr,
+    /// Where it listens for HTTP, if it does.
+    pub http: Option<SocketAddr>,
     setup: Setup,
     process: Option<Child>,
     /// Kept open so that the relay can go on writing.
@@ -112,7 +114,7 @@ impl World {
         let b = Peer::new("b", Ipv4Addr::new(127, 0, 0, 2));
         let c = Peer::new("c", Ipv4Addr::new(127, 0, 0, 3));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut world = Self { folder, b, c, address, setup, process: None, stdout: None };
+        let mut world = Self { folder, b, c, address, http: None, setup, process: None, stdout: None };
         world.start();
         world
     }
@@ -177,7 +179,9 @@ impl World {
             let _ = process.wait();
             panic!("the relay did not start: {line:?}\n{}", self.log());
         };
+        let (address, http) = address.split_once(" http ").map_or((address, None), |(a, h)| (a, Some(h)));
         self.address = address.parse().unwrap();
+        self.http = http.map(|h| h.parse().unwrap());
         self.stdout = Some(stdout);
         self.process = Some(process);
     }
@@ -202,8 +206,18 @@ impl World {
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// SIGHUP: read the configuration again, which is written first.
+    pub fn reload(&self) {
+        self.write_config();
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
         let Some(process) = &self.process else { return };
-        assert!(Command::new("kill").arg("-TERM").arg(process.id().to_string()).status().unwrap().success());
+        assert!(Command::new("kill").arg(signal).arg(process.id().to_string()).status().unwrap().success());
     }
 
     /// SIGTERM, and wait. `true` when it ended well.

@@ -1,6 +1,6 @@
 //! An errand came back: what its outcome means for the MM (mm4 5.4, 5.5).
 
-use crate::event::{Carried, Told};
+use crate::event::{Brought, Carried, Told};
 use crate::house::{PeerName, TransitMode};
 use crate::ledger::{Part, RESPONSE, RecipientState, Transaction, TransactionState, What};
 use crate::store::Entry;
@@ -46,27 +46,17 @@ fn response_carried(turn: &mut Turn<'_>, part: u16, attempt: u32, how: &Carried)
     let response = response.clone();
     let peer = response.peer.clone();
     let words = format!("{} {}", response.kind, response.status);
-    let (passing, why) = match how {
-        Carried::Told(ends) => match ends.first() {
-            Some(Told::Taken(_)) => {
-                turn.ack(part);
-                turn.tell(What::Answered, Some(&peer), &[], words);
-                return;
-            }
-            Some(Told::Never(why)) => (false, why.clone()),
-            Some(Told::Later(why) | Told::Crowded(why) | Told::Unknown(why)) => (true, why.clone()),
-            None => (true, "no reply".into()),
-        },
-        Carried::Unreachable(why) => (true, why.clone()),
-        Carried::Unable(why) => (false, why.clone()),
-    };
-    let deadline = response.bring_by(turn.house);
-    match turn.house.retry.next(attempt + 1, turn.now, deadline).filter(|_| passing) {
-        Some(due) => {
+    let again = turn.house.retry.next(attempt + 1, turn.now, response.bring_by(turn.house));
+    match (how.of_one(), again) {
+        (Brought::Taken, _) => {
+            turn.ack(part);
+            turn.tell(What::Answered, Some(&peer), &[], words);
+        }
+        (Brought::NotNow(why), Some(due)) => {
             turn.retry(part, due);
             turn.tell(What::Deferred, Some(&peer), &[], format!("{words}: {why}"));
         }
-        None => {
+        (Brought::NotNow(why) | Brought::Never(why), _) => {
             turn.ack(part);
             turn.tell(What::Unanswered, Some(&peer), &[], format!("{words}: {why}"));
         }

@@ -113,6 +113,34 @@ pub enum Carried {
     Unable(String),
 }
 
+/// How an errand to one recipient ended: a response, a report, a notice.
+pub(crate) enum Brought {
+    /// It was taken.
+    Taken,
+    /// It was not, and may be the next time.
+    NotNow(String),
+    /// It will not be.
+    Never(String),
+}
+
+impl Carried {
+    /// How it ended for the one recipient of a response, a report or a notice.
+    pub(crate) fn of_one(&self) -> Brought {
+        match self {
+            Self::Told(ends) => match ends.first() {
+                Some(Told::Taken(_)) => Brought::Taken,
+                Some(Told::Never(why)) => Brought::Never(why.clone()),
+                Some(Told::Later(why) | Told::Crowded(why) | Told::Unknown(why)) => {
+                    Brought::NotNow(why.clone())
+                }
+                None => Brought::NotNow("no reply".into()),
+            },
+            Self::Unreachable(why) => Brought::NotNow(why.clone()),
+            Self::Unable(why) => Brought::Never(why.clone()),
+        }
+    }
+}
+
 /// How an errand ended for one recipient, with the peer's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {

@@ -5,7 +5,7 @@
 //! A notice becomes durable in the same step as what it tells, and is brought at least once: after a crash it may come
 //! again under the same id.
 
-use crate::event::{Carried, Told};
+use crate::event::{Brought, Carried};
 use crate::house::{HookName, House};
 use crate::ledger::{Ledger, NOTICE, Origin, PLACES_MAX, Part, RecipientState, What};
 use crate::pack::{Damaged, Pack, damaged, pack_struct};
@@ -157,28 +157,18 @@ impl Turn<'_> {
         let Part::Notice(i) = Part::of(part) else { return };
         let Some(notice) = self.ledger.notices.get(i).cloned() else { return };
         let words = format!("webhook {}, {}", notice.hook, notice.what.words());
-        let (passing, why) = match how {
-            Carried::Told(ends) => match ends.first() {
-                Some(Told::Taken(_)) => {
-                    self.ack(part);
-                    self.tell(What::Notified, None, &[notice.place], words);
-                    self.fetched_by_hook(&notice, entropy);
-                    return;
-                }
-                Some(Told::Never(why)) => (false, why.clone()),
-                Some(Told::Later(why) | Told::Crowded(why) | Told::Unknown(why)) => (true, why.clone()),
-                None => (true, "no reply".into()),
-            },
-            Carried::Unreachable(why) => (true, why.clone()),
-            Carried::Unable(why) => (false, why.clone()),
-        };
-        let last = notice.bring_by(self.house);
-        match self.house.retry.next(attempt + 1, self.now, last).filter(|_| passing) {
-            Some(due) => {
+        let again = self.house.retry.next(attempt + 1, self.now, notice.bring_by(self.house));
+        match (how.of_one(), again) {
+            (Brought::Taken, _) => {
+                self.ack(part);
+                self.tell(What::Notified, None, &[notice.place], words);
+                self.fetched_by_hook(&notice, entropy);
+            }
+            (Brought::NotNow(why), Some(due)) => {
                 self.retry(part, due);
                 self.tell(What::Deferred, None, &[notice.place], format!("{words}: {why}"));
             }
-            None => self.give_notice_up(part, &why),
+            (Brought::NotNow(why) | Brought::Never(why), _) => self.give_notice_up(part, &why),
         }
     }
 

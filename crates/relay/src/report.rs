@@ -5,7 +5,7 @@
 //! There is one final delivery report for each recipient, a `Deferred` may come before it, and one read-reply report.
 
 use crate::errand::Errand;
-use crate::event::{Carried, Told};
+use crate::event::{Brought, Carried};
 use crate::house::{House, Peer, PeerName};
 use crate::ledger::{Ledger, Origin, PLACES_MAX, REPORT, TransactionState, What};
 use crate::pack::{Damaged, Pack, damaged, pack_struct};
@@ -263,34 +263,24 @@ impl Turn<'_> {
         let Some(report) = self.ledger.reports.get(usize::from(part & !REPORT)).cloned() else { return };
         let peer = &report.peer;
         let words = report.fate.words();
-        let (passing, why) = match how {
-            Carried::Told(ends) => match ends.first() {
-                Some(Told::Taken(_)) => {
-                    self.ack(part);
-                    let awaits = self.house.peer(peer).is_some_and(|p| p.profile.acknowledged_reports);
-                    let until = self.now.plus(self.house.retry.response_timeout);
-                    let state =
-                        if awaits { TransactionState::Awaiting(until) } else { TransactionState::Settled };
-                    if report.state == TransactionState::Queued {
-                        self.ledger.reports[usize::from(part & !REPORT)].state = state;
-                    }
-                    self.tell(What::Answered, Some(peer), &[report.place], words);
-                    return;
+        let again = self.house.retry.next(attempt + 1, self.now, report.bring_by(self.house));
+        match (how.of_one(), again) {
+            (Brought::Taken, _) => {
+                self.ack(part);
+                let awaits = self.house.peer(peer).is_some_and(|p| p.profile.acknowledged_reports);
+                let until = self.now.plus(self.house.retry.response_timeout);
+                let state =
+                    if awaits { TransactionState::Awaiting(until) } else { TransactionState::Settled };
+                if report.state == TransactionState::Queued {
+                    self.ledger.reports[usize::from(part & !REPORT)].state = state;
                 }
-                Some(Told::Never(why)) => (false, why.clone()),
-                Some(Told::Later(why) | Told::Crowded(why) | Told::Unknown(why)) => (true, why.clone()),
-                None => (true, "no reply".into()),
-            },
-            Carried::Unreachable(why) => (true, why.clone()),
-            Carried::Unable(why) => (false, why.clone()),
-        };
-        let last = report.bring_by(self.house);
-        match self.house.retry.next(attempt + 1, self.now, last).filter(|_| passing) {
-            Some(due) => {
+                self.tell(What::Answered, Some(peer), &[report.place], words);
+            }
+            (Brought::NotNow(why), Some(due)) => {
                 self.retry(part, due);
                 self.tell(What::Deferred, Some(peer), &[report.place], format!("{words}: {why}"));
             }
-            None => self.give_report_up(part, &why),
+            (Brought::NotNow(why) | Brought::Never(why), _) => self.give_report_up(part, &why),
         }
     }
 

@@ -187,3 +187,77 @@ fn x_06_killed_at_random_points_under_load() {
         answered.len()
     );
 }
+
+/// One mail from a peer, if it is taken.
+fn bring(from: IpAddr, to: SocketAddr, sender: &str, recipient: &str, content: &[u8]) -> Option<()> {
+    let mut client = Client::try_greeted(from, to)?;
+    for (line, reply) in [
+        (format!("MAIL FROM:<{sender}>"), "250"),
+        (format!("RCPT TO:<{recipient}>"), "250"),
+        ("DATA".into(), "354"),
+    ] {
+        client.try_say(&line)?;
+        client.reply().starts_with(reply).then_some(())?;
+    }
+    client.try_raw(content)?;
+    client.try_raw(b".\r\n")?;
+    client.reply().starts_with("250").then_some(())
+}
+
+/// What passes through us from one peer to another, killed at any moment: every MM that was taken arrives, under one
+/// transaction id however often, and every response finds its way back.
+#[test]
+fn x_06_killed_while_mms_pass_through() {
+    let seed = setting("BELINO_SEED", std::process::id() as usize) as u64 | 1;
+    println!("BELINO_SEED={seed}");
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mms = setting("BELINO_TRANSIT_MMS", 60);
+    let mut world = World::with(Setup {
+        real_time: true,
+        b: "transit = [\"c\"]".into(),
+        retry: "steps = [\"1s\"]\ngate_min = \"100ms\"\ngate_max = \"200ms\"".into(),
+        ..Setup::default()
+    });
+    let (b, c) = (world.b.address.ip(), world.c.address.ip());
+    let mut arrived: BTreeMap<String, String> = BTreeMap::new();
+    let mut unanswered: Vec<String> = Vec::new();
+    let mut note = |world: &World, unanswered: &mut Vec<String>| {
+        for mail in world.c.mails() {
+            let (mm, tx) = (mail.must("X-Mms-Message-ID"), mail.must("X-Mms-Transaction-ID"));
+            let first = arrived.entry(mm).or_insert_with(|| tx.clone());
+            assert_eq!(*first, tx, "the same request again has the same transaction id");
+            unanswered.push(tx);
+        }
+        arrived.len()
+    };
+    let respond = |world: &World, unanswered: &mut Vec<String>| {
+        unanswered.retain(|tx| {
+            let res = response(tx, "Ok", &[]);
+            bring(c, world.address, "system-user@mms.c.example", "system-user@mms.a.example", &res).is_none()
+        });
+    };
+    for i in 0..mms {
+        let content = mail(i).set("To", "+12025550120/TYPE=PLMN@mms.c.example").mail();
+        let to = "+12025550120/TYPE=PLMN@mms.c.example";
+        while bring(b, world.address, &format!("{B1}/TYPE=PLMN@mms.b.example"), to, &content).is_none() {}
+        (0..dice.roll(400_000)).for_each(|_| std::hint::spin_loop());
+        note(&world, &mut unanswered);
+        if dice.roll(2) == 0 {
+            respond(&world, &mut unanswered);
+        }
+        if dice.roll(3) == 0 {
+            world.restart();
+        }
+    }
+    let mut answered: BTreeSet<String> = BTreeSet::new();
+    world.until("every MM has arrived and every response has come back", |world| {
+        note(world, &mut unanswered);
+        respond(world, &mut unanswered);
+        for res in world.b.mails() {
+            assert_eq!(res.must("X-Mms-Request-Status-Code"), "Ok", "{}", res.content);
+            answered.insert(res.must("X-Mms-Transaction-ID"));
+        }
+        (answered.len() == mms).then_some(())
+    });
+    assert_eq!(note(&world, &mut Vec::new()), mms);
+}

@@ -72,24 +72,21 @@ impl Resolver {
         self.0.tasks.spawn_on(work, &self.0.runtime);
     }
 
-    /// Where a recipient's MM would go, with every step that leads there.
-    pub async fn explain(&self, party: &Party) -> (Route, Vec<String>) {
+    /// Where a recipient's MM would go, with every step that leads there; `None` while nobody can say, so that it would
+    /// wait.
+    pub async fn explain(&self, party: &Party) -> (Option<Route>, Vec<String>) {
         let sources = self.sources();
         let tables = sources.house.explain(party);
-        let mut steps = tables.steps;
-        let mut route = tables.route;
-        if sources.house.asks_for(party)
-            && let Some(number) = party.address.number()
-        {
-            let found = sources.find(number, &mut steps).await;
-            steps.push(found.words());
-            if let Some(after) = sources.house.route_found(party, &found) {
-                route = after;
-            } else {
-                steps.push("an MM would wait and be looked up again".into());
-            }
+        let Some(number) = party.address.number().filter(|_| sources.house.asks_for(party)) else {
+            return (Some(tables.route), tables.steps);
+        };
+        let mut steps = Vec::new();
+        let found = sources.find(number, &mut steps).await;
+        steps.push(found.words());
+        if !matches!(found, Found::Peer(_) | Found::Later(_)) {
+            steps.extend(tables.steps.into_iter().map(|step| format!("our tables: {step}")));
         }
-        (route, steps)
+        (sources.house.route_found(party, &found), steps)
     }
 
     /// Where the hosts of a domain are, with the steps that lead there.

@@ -332,7 +332,7 @@ async fn route(parts: &Parts, text: &str) -> anyhow::Result<Value> {
 pub async fn explain_route(resolver: &Resolver, config: &Config, party: &Party) -> Value {
     let (route, mut steps) = resolver.explain(party).await;
     let mut hosts: Vec<String> = Vec::new();
-    if let Route::Peer(name) = &route
+    if let Some(Route::Peer(name)) = &route
         && let Some(link) = config.links.iter().find(|l| l.peer == *name)
     {
         hosts.clone_from(&link.hosts);
@@ -346,10 +346,11 @@ pub async fn explain_route(resolver: &Resolver, config: &Config, party: &Party) 
     }
     let (mut to, mut peer, mut webhook, mut why) = ("nowhere", None, None, None);
     match &route {
-        Route::Local(Dock::Mailbox) => to = "mailbox",
-        Route::Local(Dock::Hook(hook)) => (to, webhook) = ("webhook", Some(hook.to_string())),
-        Route::Peer(name) => (to, peer) = ("peer", Some(name.to_string())),
-        Route::Nowhere(reason) => why = Some(reason.text()),
+        Some(Route::Local(Dock::Mailbox)) => to = "mailbox",
+        Some(Route::Local(Dock::Hook(hook))) => (to, webhook) = ("webhook", Some(hook.to_string())),
+        Some(Route::Peer(name)) => (to, peer) = ("peer", Some(name.to_string())),
+        Some(Route::Nowhere(reason)) => why = Some(reason.text()),
+        None => to = "waiting",
     }
     let address = view::address(party);
     json!({

@@ -191,6 +191,7 @@ pub fn route(common: &Common, address: &str) -> anyhow::Result<ExitCode> {
     let to = match route["to"].as_str() {
         Some("peer") => format!("to peer {}", view::text(&route["peer"])),
         Some("mailbox") => "into the mailbox here".to_owned(),
+        Some("waiting") => "nowhere yet: it would wait until somebody can say where it is served".to_owned(),
         Some("webhook") => format!("to webhook {}", view::text(&route["webhook"])),
         _ => format!("nowhere: {}", view::text(&route["why"])),
     };

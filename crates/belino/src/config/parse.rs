@@ -423,17 +423,23 @@ fn transit(part: &PeerPart, known: &[PeerName]) -> Result<Transit, Wrong> {
             let twice = if name == "*" {
                 transit.to_any.replace(mode).is_some()
             } else if *name == part.name {
-                return wrong(name, format!("peer {name:?} cannot send through us to itself"));
+                return wrong(
+                    &format!("{name:?}"),
+                    format!("peer {name:?} cannot send through us to itself"),
+                );
             } else if !known.contains(&peer) {
                 let names: Vec<&str> = known.iter().map(PeerName::as_str).collect();
                 let text =
                     format!("transit {name:?}: no such peer; expected \"*\" or one of {}", names.join(", "));
-                return wrong(name, text);
+                return wrong(&format!("{name:?}"), text);
             } else {
                 transit.to.insert(peer, mode).is_some()
             };
             if twice {
-                return wrong(name, format!("transit {name:?} is granted twice; once is enough"));
+                return wrong(
+                    &format!("{name:?}"),
+                    format!("transit {name:?} is granted twice; once is enough"),
+                );
             }
         }
     }

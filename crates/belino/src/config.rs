@@ -5,6 +5,7 @@
 
 mod discovery;
 pub mod http;
+mod limits;
 mod network;
 mod parse;
 mod profile;

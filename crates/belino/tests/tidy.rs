@@ -125,6 +125,8 @@ fn every_key_is_documented() {
     let mut keys = 0;
     for (file, begin, end) in [
         ("parse.rs", "struct File {", "/// Read and check a configuration file."),
+        ("limits.rs", "struct LimitsPart {", "fn retry("),
+        ("discovery.rs", "struct DiscoveryPart {", "/// How numbers and hosts are found."),
         ("http.rs", "struct HttpPart {", "/// Names of all webhooks, checked."),
     ] {
         let parser = std::fs::read_to_string(root().join("crates/belino/src/config").join(file)).unwrap();

@@ -3,9 +3,7 @@
 //! Owns: defaults, and what a configuration may not mean: sources without what they need, names of the private DNS on their
 //! way to resolvers of the Internet. Never knows: how anything is looked up.
 
-use super::parse::{
-    DiscoverPart, DiscoveryPart, LookupPart, PeerPart, SourcePart, TroublePart, Wrong, domain, wrong,
-};
+use super::parse::{PeerPart, Wrong, domain, wrong};
 use super::{Discover, Span};
 use crate::discovery::hosts::Ourselves;
 use crate::discovery::lookup::{LookupConfig, Template, Token, beside};
@@ -13,9 +11,64 @@ use crate::discovery::mmse::Naming;
 use crate::discovery::naptr::Rules;
 use crate::discovery::{OnTrouble, Source, realm};
 use mms::Domain;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DiscoveryPart {
+    pub order: Option<Vec<SourcePart>>,
+    pub portability_first: Option<bool>,
+    #[serde(default)]
+    pub enum_apexes: Vec<String>,
+    #[serde(default)]
+    pub enum_legacy: bool,
+    #[serde(default)]
+    pub enum_experimental: Vec<String>,
+    #[serde(default)]
+    pub resolvers: Vec<String>,
+    pub timeout: Option<Span>,
+    pub cache_max: Option<usize>,
+    pub on_trouble: Option<TroublePart>,
+    pub mmse_suffix: Option<String>,
+    #[serde(default)]
+    pub mnc_digits: BTreeMap<String, u8>,
+    pub lookup: Option<LookupPart>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum SourcePart {
+    Lookup,
+    Enum,
+    Static,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum TroublePart {
+    Later,
+    Next,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LookupPart {
+    pub url: String,
+    pub token_file: Option<PathBuf>,
+    pub timeout: Option<Span>,
+    pub cache: Option<Span>,
+    pub not_found_cache: Option<Span>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum DiscoverPart {
+    Dns,
+}
 
 /// How numbers and hosts are found.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ mod values;
 pub use discovery::DiscoveryConfig;
 pub use network::Network;
 pub use parse::{ConfigError, load, parse};
-pub use secret::{Keys, Secret, Token};
+pub use secret::{Keys, Secret, Token, file as secret_file};
 pub use values::{ByteSize, Span};
 
 use relay::House;

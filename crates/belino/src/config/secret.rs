@@ -127,7 +127,10 @@ impl Keys {
 }
 
 /// A file's content without the space around it.
-fn file(path: &Path) -> Result<Vec<u8>, String> {
+///
+/// # Errors
+/// It cannot be read, others may read it, or it is too short or too long for a secret. Nothing of it is said.
+pub fn file(path: &Path) -> Result<Vec<u8>, String> {
     let opened = std::fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
     let mode = opened.metadata().map_err(|e| format!("cannot be read: {e}"))?.mode();
     if mode & 0o077 != 0 {

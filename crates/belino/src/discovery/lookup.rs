@@ -118,22 +118,12 @@ impl Token {
     /// # Errors
     /// The file cannot be read, others may read it, or what it holds is no token.
     pub fn read(file: &Path) -> Result<Self, String> {
-        use std::os::unix::fs::PermissionsExt;
         let named = file.display();
-        let failed = |error: std::io::Error| format!("token_file {named}: {error}");
-        let mode = std::fs::metadata(file).map_err(failed)?.permissions().mode();
-        if mode & 0o007 != 0 {
-            let bits = mode & 0o777;
-            return Err(format!("token_file {named}: everybody may read it (mode {bits:o}); use chmod 600"));
-        }
-        let text = std::fs::read_to_string(file).map_err(failed)?;
-        let text = text.trim();
-        let fits = !text.is_empty() && text.len() <= 4096 && text.bytes().all(|b| b.is_ascii_graphic());
-        let value = HeaderValue::from_str(&format!("Bearer {text}")).ok().filter(|_| fits);
+        let text = crate::config::secret_file(file).map_err(|why| format!("token_file {named}: {why}"))?;
+        let fits = text.iter().all(u8::is_ascii_graphic);
+        let value = HeaderValue::from_bytes(&[b"Bearer ", text.as_slice()].concat()).ok().filter(|_| fits);
         let Some(mut value) = value else {
-            return Err(format!(
-                "token_file {named}: expected one token of 1 to 4096 visible ASCII characters"
-            ));
+            return Err(format!("token_file {named}: expected one token of visible ASCII characters"));
         };
         value.set_sensitive(true);
         Ok(Self(value))

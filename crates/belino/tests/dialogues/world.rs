@@ -65,6 +65,8 @@ pub struct Setup {
     pub env: Vec<(&'static str, String)>,
     /// Goes by the system clock.
     pub real_time: bool,
+    /// What is logged.
+    pub log: &'static str,
     /// A shell line in front of `exec belino`, such as `ulimit -f 100`.
     pub shell: Option<String>,
 }
@@ -83,6 +85,7 @@ impl Default for Setup {
             whole: None,
             env: Vec::new(),
             real_time: false,
+            log: "debug",
             shell: None,
         }
     }
@@ -161,7 +164,7 @@ impl World {
                 shell
             }
         };
-        command.arg("serve").arg("-c").arg(&config).arg("--log").arg("debug");
+        command.arg("serve").arg("-c").arg(&config).arg("--log").arg(self.setup.log);
         if !self.setup.real_time {
             command.arg("--clock").arg(START.to_string());
         }

@@ -216,7 +216,7 @@ async fn only_numbers_in_e164_form_are_asked_for() {
 async fn the_token_is_sent_and_shown_to_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
-    std::fs::write(&file, "open-sesame\n").unwrap();
+    std::fs::write(&file, "open-sesame-open\n").unwrap();
     let service = Service::start("200 OK", r#"{"peer":"b"}"#).await;
     let lines = format!(
         "[discovery.lookup]\nurl = \"http://{}/{{number}}\"\ntoken_file = \"{}\"",
@@ -228,21 +228,28 @@ async fn the_token_is_sent_and_shown_to_nobody() {
         || belino::config::parse(&configuration(&lines), std::path::Path::new("/etc/belino/belino.toml"));
     mode(0o644);
     let error = read().unwrap_err().to_string();
-    assert!(error.contains("mode 644") && error.contains("chmod 600") && error.contains("line 1"), "{error}");
-    mode(0o640);
+    assert!(
+        error.contains("mode 0644") && error.contains("chmod 600") && error.contains("line 1"),
+        "{error}"
+    );
+    mode(0o600);
     let config = read().unwrap();
     assert!(!format!("{config:?}").contains("sesame"));
     let house = House::new(&lines);
     assert_eq!(house.find(&number()).await, Found::Peer("b".to_owned()));
     let request = &service.requests()[0];
     assert!(
-        request.iter().any(|l| l.eq_ignore_ascii_case("authorization: Bearer open-sesame")),
+        request.iter().any(|l| l.eq_ignore_ascii_case("authorization: Bearer open-sesame-open")),
         "{request:?}"
     );
     assert!(!house.told("sesame"));
-    for wrong in ["", "two words", "caf\u{e9}"] {
+    for (wrong, why) in [
+        ("", "holds 0 octets"),
+        ("open sesame, open sesame", "expected one token"),
+        ("open-sesame-caf\u{e9}", "expected one token"),
+    ] {
         std::fs::write(&file, wrong).unwrap();
-        assert!(read().unwrap_err().to_string().contains("expected one token"), "{wrong:?}");
+        assert!(read().unwrap_err().to_string().contains(why), "{wrong:?}");
     }
 }
 

@@ -226,6 +226,16 @@ fn connections_to_a_webhook_are_few_and_used_again() {
     assert_eq!(ids.len(), 20);
     let (all, most) = site.shop.connections();
     assert!(all <= 2 && most <= 2, "{all} connections, {most} at once");
+    // No more either when the application is slow: the others wait, as the questions in between show.
+    site.shop.answer_always(Some("hang"));
+    for i in 20..26 {
+        bring(&site, &Fwd::ids(&format!("mm-{i}"), &format!("tx-{i}")).set("To", CODE));
+    }
+    let _ = [site.shop.event(), site.shop.event()];
+    for _ in 0..20 {
+        assert_eq!(site.request("GET", "/healthz", &[], b"").status, 200);
+    }
+    assert_eq!(site.shop.events().len(), 0, "a third one at once");
 }
 
 /// An answer that does not end is not read for long; its status is what counts.

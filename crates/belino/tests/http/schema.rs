@@ -33,7 +33,7 @@ struct Pattern {
     make: fn(&mut Dice, usize) -> String,
 }
 
-const ALNUM: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+const BASE32: &str = "0123456789abcdefghjkmnpqrstvwxyz";
 const MIXED: &str = "aZ 09 äß€ 漢字 😀 \" ' \\ < > & % = ; , . : / @ + - _ ( )";
 
 fn is_line(text: &str) -> bool {
@@ -42,16 +42,16 @@ fn is_line(text: &str) -> bool {
 
 const PATTERNS: &[Pattern] = &[
     Pattern {
-        text: "^[0-9a-z]{26}$",
-        fits: |t| t.len() == 26 && t.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()),
-        make: |dice, _| format!("0{}", dice.text(ALNUM, 25, 25)),
+        text: "^[0-7][0-9a-hjkmnp-tv-z]{25}$",
+        fits: |t| t.len() == 26 && t.as_bytes()[0] <= b'7' && t.chars().all(|c| BASE32.contains(c)),
+        make: |dice, _| format!("0{}", dice.text(BASE32, 25, 25)),
     },
     Pattern {
-        text: "^[0-9a-z]{26}\\.[0-9]+$",
+        text: "^[0-7][0-9a-hjkmnp-tv-z]{25}\\.[0-9]+$",
         fits: |t| {
             t.split_once('.').is_some_and(|(a, b)| a.len() == 26 && b.bytes().all(|b| b.is_ascii_digit()))
         },
-        make: |dice, _| format!("0{}.1", dice.text(ALNUM, 25, 25)),
+        make: |dice, _| format!("0{}.1", dice.text(BASE32, 25, 25)),
     },
     Pattern {
         text: "^t=[0-9]+,v1=[0-9a-f]{64}$",
@@ -129,6 +129,7 @@ impl Document {
                 "enum" => !limit.as_array().unwrap().contains(value),
                 "minLength" => length.is_some_and(|n| n < limit.as_i64().unwrap()),
                 "maxLength" => length.is_some_and(|n| n > limit.as_i64().unwrap()),
+                "minItems" => items.is_some_and(|n| n < limit.as_i64().unwrap()),
                 "maxItems" => items.is_some_and(|n| n > limit.as_i64().unwrap()),
                 "minimum" => value.as_i64().is_some_and(|n| n < limit.as_i64().unwrap()),
                 "maximum" => value.as_i64().is_some_and(|n| n > limit.as_i64().unwrap()),
@@ -142,6 +143,10 @@ impl Document {
                 "oneOf" => {
                     let fits = |s: &&Value| self.misfit(s, value, at).is_none();
                     limit.as_array().unwrap().iter().filter(fits).count() != 1
+                }
+                "anyOf" => {
+                    let fits = |s: &Value| self.misfit(s, value, at).is_none();
+                    !limit.as_array().unwrap().iter().any(fits)
                 }
                 "required" => {
                     let names = limit.as_array().unwrap().iter().filter_map(Value::as_str);
@@ -196,13 +201,15 @@ impl Document {
                 let required =
                     |name: &str| schema["required"].as_array().is_some_and(|r| r.contains(&json!(name)));
                 for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
-                    if required(name) || dice.roll(3) > 0 {
+                    let one_of = schema["anyOf"].to_string().contains(&format!("\"{name}\""));
+                    if required(name) || one_of || dice.roll(3) > 0 {
                         map.insert(name.clone(), self.sample(inner, dice));
                     }
                 }
                 Value::Object(map)
             }
-            "array" => (0..dice.roll(4)).map(|_| self.sample(&schema["items"], dice)).collect(),
+            // One at least, which is what an anyOf of ours asks of one list or the other.
+            "array" => (0..=dice.roll(4)).map(|_| self.sample(&schema["items"], dice)).collect(),
             "boolean" => json!(dice.roll(2) == 0),
             "integer" => {
                 let min = schema["minimum"].as_i64().unwrap_or(0);

@@ -273,7 +273,12 @@ fn a_submission_under_a_key_is_taken_once() {
     let others = json!({ "from": U2, "to": [B1], "text": "hello" }).to_string();
     let headers = [&bearer(OTHER_TOKEN), "Content-Type: application/json", key];
     assert_eq!(site.request("POST", "/v1/messages", &headers, others.as_bytes()).status, 202);
-    for key in ["Idempotency-Key:", &format!("Idempotency-Key: {}", "k".repeat(256)), "Idempotency-Key: ä"] {
+    for key in [
+        "Idempotency-Key:",
+        &format!("Idempotency-Key: {}", "k".repeat(256)),
+        "Idempotency-Key: ä",
+        "Idempotency-Key: a\tb",
+    ] {
         let answer = site.submit(&hello(B1), &[key]);
         assert_eq!((answer.status, answer.field().as_str()), (400, "Idempotency-Key"), "{key}");
     }

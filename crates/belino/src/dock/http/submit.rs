@@ -66,8 +66,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let name = "Idempotency-Key";
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let printable =
-        |v: &HeaderValue| v.to_str().ok().filter(|t| (1..=255).contains(&t.len())).map(str::to_owned);
+    // `to_str` lets a tab pass.
+    let plain = |t: &&str| (1..=255).contains(&t.len()) && t.bytes().all(|b| (b' '..=b'~').contains(&b));
+    let printable = |v: &HeaderValue| v.to_str().ok().filter(plain).map(str::to_owned);
     match (printable(value), values.next()) {
         (Some(key), None) => Ok(Some(key)),
         _ => Err(Problem::field(

@@ -177,8 +177,8 @@ fn may_send(plan: &Plan, words: &str) -> anyhow::Result<bool> {
 struct Progress {
     bar: ProgressBar,
     plain: bool,
-    /// What was said last, so that nothing is said twice.
-    said: String,
+    /// For whom is waited, as it was said last.
+    said: Option<bool>,
 }
 
 impl Progress {
@@ -192,7 +192,7 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        Self { bar, plain: !is_terminal && !quiet, said: String::new() }
+        Self { bar, plain: !is_terminal && !quiet, said: None }
     }
 
     fn say(&self, text: &str) {
@@ -220,11 +220,12 @@ impl Watch for Progress {
         } else {
             format!("waiting for answers: {come} of {awaited} have come")
         };
-        self.bar.set_message(words.clone());
-        if self.plain && words != self.said {
-            eprintln!("{words}");
-            self.said = words;
+        // Lines are not counted up: a log needs to hear of each wait once.
+        if self.plain && self.said != Some(only_a_person) {
+            eprintln!("{}", if only_a_person { &words } else { "waiting for answers" });
+            self.said = Some(only_a_person);
         }
+        self.bar.set_message(words);
     }
 
     fn ends(&mut self) {

@@ -32,10 +32,10 @@ const STYLE: &str = "
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', 'DejaVu Sans', sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 40px 24px 64px; }
+main { max-width: 1280px; margin: 0 auto; padding: 40px 24px 64px; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; letter-spacing: -.01em; }
 h2 { font-size: 17px; margin: 40px 0 12px; }
-.under { color: var(--soft); margin: 0; }
+.under { color: var(--soft); margin: 0; } .note { font-size: 13px; margin: -8px 0 10px; }
 .tally { display: flex; gap: 10px; flex-wrap: wrap; margin: 24px 0 10px; }
 .tally div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 10px 18px; min-width: 92px; }
 .tally b { display: block; font-size: 24px; line-height: 1.2; font-variant-numeric: tabular-nums; }
@@ -54,7 +54,11 @@ th, td { text-align: left; vertical-align: top; padding: 10px 14px; border-top: 
 thead th { border-top: 0; font-size: 12.5px; font-weight: 600; color: var(--soft); white-space: nowrap; }
 tbody th { background: var(--code); font-size: 13px; font-weight: 600; padding: 7px 14px; }
 td.id { font-variant-numeric: tabular-nums; white-space: nowrap; font-weight: 600; }
-td.what { min-width: 210px; } td.what small { display: block; color: var(--soft); font-size: 12.5px; }
+td.id a, ul.todo a { text-decoration: none; } td.id a:hover, ul.todo a:hover { text-decoration: underline; }
+td.what { min-width: 190px; font-weight: 500; } td.clause { color: var(--soft); font-size: 13px; min-width: 118px; }
+tr.fail td { background: color-mix(in srgb, var(--failbg) 38%, transparent); } tr.fail td.id { box-shadow: inset 3px 0 var(--fail); }
+tr.warn td.id { box-shadow: inset 3px 0 var(--warn); } tr.skip td.what, tr.skip td.seen { color: var(--soft); font-weight: 400; }
+tr:target td { background: var(--code); }
 td.seen { overflow-wrap: anywhere; min-width: 260px; } td.want { color: var(--soft); min-width: 200px; }
 td.seen p { margin: 6px 0 0; font-size: 13.5px; color: var(--soft); } td.seen p b { color: var(--ink); font-weight: 600; }
 .verdict { display: inline-block; min-width: 46px; text-align: center; padding: 1px 9px 2px; border-radius: 20px; font-size: 12.5px;
@@ -72,7 +76,8 @@ details h3 { font-size: 13px; color: var(--soft); font-weight: 600; margin: 4px 
 pre { margin: 0 16px 14px; padding: 10px 12px; background: var(--code); border-radius: 6px; white-space: pre-wrap;
   overflow-wrap: anywhere; font: 12.5px/1.55 ui-monospace, 'Cascadia Mono', 'Liberation Mono', 'DejaVu Sans Mono', monospace; }
 footer { color: var(--soft); font-size: 13px; margin-top: 40px; }
-@media (max-width: 700px) { main { padding: 24px 14px 40px; } th, td { padding: 9px 10px; } }
+@media (max-width: 700px) { main { padding: 24px 14px 40px; } th, td, tbody th { padding: 9px 10px; }
+  .tally div { flex: 1; min-width: 0; padding: 8px 12px; } dl.facts { grid-template-columns: 1fr 1fr; gap: 10px 16px; } }
 @media print { body { background: #fff; } main { max-width: none; padding: 0; } details, .card { break-inside: avoid; } }
 ";
 
@@ -109,12 +114,15 @@ pub fn page(report: &Report) -> String {
 
 fn opening(report: &Report) -> String {
     let (fails, warns) = (report.count(Verdict::Fail), report.count(Verdict::Warn));
-    let things = |n: usize| if n == 1 { "case".to_owned() } else { "cases".to_owned() };
+    let things = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
+    let odd = things(warns, "case is worth a look", "cases are worth a look");
+    let failed = things(fails, "case failed", "cases failed");
+    let mails = things(report.mails, "mail was taken by the peer", "mails were taken by the peer");
     match (fails, warns) {
-        (0, 0) => "Nothing failed, and nothing is odd.".into(),
-        (0, n) => format!("Nothing failed; {n} {} worth a look.", things(n)),
-        (n, 0) => format!("{n} {} failed.", things(n)),
-        (n, m) => format!("{n} {} failed; {m} {} worth a look.", things(n), things(m)),
+        (0, 0) => format!("Nothing failed, and nothing is odd. {mails}."),
+        (0, _) => format!("Nothing failed; {odd}. {mails}."),
+        (_, 0) => format!("{failed}. {mails}."),
+        (_, _) => format!("{failed}; {odd}. {mails}."),
     }
 }
 
@@ -148,7 +156,6 @@ fn facts(out: &mut String, report: &Report) {
         ("To", report.to.clone()),
         ("Second recipient", report.second.clone().unwrap_or_else(none)),
         ("Number that nobody has", report.unknown.clone().unwrap_or_else(none)),
-        ("Mails taken by the peer", report.mails.to_string()),
     ];
     out.push_str("<dl class=\"facts\">");
     for (name, value) in rows {
@@ -177,22 +184,22 @@ fn todo(out: &mut String, report: &Report) {
 
 fn table(out: &mut String, report: &Report) {
     out.push_str(
-        "<h2>Cases</h2>\n<div class=\"card\"><table>\n<thead><tr><th>Case</th><th>Verdict</th><th>What</th><th>Seen</th>\
-         <th>Expected</th></tr></thead>\n<tbody>\n",
+        "<h2>Cases</h2>\n<p class=\"under note\">The number of a case leads to what was said.</p>\n<div class=\"card\"><table>\n<thead><tr><th>Case</th><th>Verdict</th><th>What</th><th>Clause</th>\
+         <th>Seen</th><th>Expected</th></tr></thead>\n<tbody>\n",
     );
     let mut chapter = "";
     for row in &report.cases {
         if row.chapter != chapter {
             chapter = row.chapter;
-            let _ = writeln!(out, "<tr><th colspan=\"5\" scope=\"colgroup\">{}</th></tr>", escaped(chapter));
+            let _ = writeln!(out, "<tr><th colspan=\"6\" scope=\"colgroup\">{}</th></tr>", escaped(chapter));
         }
         let hint =
             row.hint.as_ref().map_or(String::new(), |hint| format!("<p><b>Hint:</b> {}</p>", escaped(hint)));
         let _ = writeln!(
             out,
-            "<tr id=\"{id}\"><td class=\"id\"><a href=\"#said-{step}\">{id}</a></td>\
+            "<tr id=\"{id}\" class=\"{word}\"><td class=\"id\"><a href=\"#said-{step}\">{id}</a></td>\
              <td><span class=\"verdict {word}\">{word}</span></td>\
-             <td class=\"what\">{title}<small>{clause}</small></td><td class=\"seen\">{seen}{hint}</td>\
+             <td class=\"what\">{title}</td><td class=\"clause\">{clause}</td><td class=\"seen\">{seen}{hint}</td>\
              <td class=\"want\">{expected}</td></tr>",
             id = row.id,
             step = row.step.name(),
@@ -219,7 +226,7 @@ fn said(out: &mut String, transcript: &Transcript) {
     };
     let _ = writeln!(
         out,
-        "<details id=\"said-{name}\"><summary><b>{name}</b> {} <span>{came}</span></summary>",
+        "<details><summary><b>{name}</b> {} <span>{came}</span></summary><div id=\"said-{name}\">",
         escaped(transcript.title),
         name = transcript.name,
     );
@@ -228,7 +235,7 @@ fn said(out: &mut String, transcript: &Transcript) {
     for lines in &transcript.came {
         block(out, "Came back", lines);
     }
-    out.push_str("</details>\n");
+    out.push_str("</div></details>\n");
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ fn noop_and_rset(evidence: &Evidence) -> Judgement {
 
 fn rcpt(evidence: &Evidence, what: &str) -> Judgement {
     either(said(evidence, Step::Recipients, what).map(|exchange| {
-        let seen = format!("{} was answered {}", exchange.sent, exchange.words());
+        let seen = exchange.words();
         if exchange.is_fine() { pass(seen) } else { fail(seen) }
     }))
 }

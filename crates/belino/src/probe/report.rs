@@ -172,6 +172,8 @@ impl Report {
     pub fn lines(&self, coloured: bool) -> String {
         let mut out = String::new();
         let width = self.cases.iter().map(|row| row.title.chars().count()).max().unwrap_or(0);
+        let _ =
+            writeln!(out, "Peer {} ({}) at {}, asked by {}", self.peer, self.domain, self.host, self.ours);
         let mut chapter = "";
         for row in &self.cases {
             if row.chapter != chapter {
@@ -276,12 +278,15 @@ pub fn plan(plan: &Plan, now: Timestamp) -> anyhow::Result<String> {
         plan.steps().len(),
         plan.mails()
     );
-    let _ = writeln!(
-        out,
-        "The subscriber at {} receives {} short text MMs and need do nothing but open the one that asks for it.",
-        plan.to.address.value(),
-        plan.texts()
-    );
+    let (to, texts) = (plan.to.address.value(), plan.texts());
+    let _ = match plan.steps().contains(&Step::Report) {
+        true => writeln!(
+            out,
+            "The subscriber at {to} receives {texts} short text MMs, and may open the one with the subject \"Belino probe {}\".",
+            Step::Report.name()
+        ),
+        false => writeln!(out, "The subscriber at {to} receives {texts} short text MMs and need do nothing."),
+    };
     for (i, step) in plan.steps().into_iter().enumerate() {
         let _ = writeln!(out, "\n{:>2}  {}", i + 1, step.title());
         if step.is_mail() {
@@ -296,10 +301,10 @@ pub fn plan(plan: &Plan, now: Timestamp) -> anyhow::Result<String> {
         } else {
             let _ = writeln!(out, "    sends     {}", commands(plan, step));
         }
-        let _ = writeln!(out, "    the one at --to  {}", step.sees());
+        let _ = writeln!(out, "    at --to   {}", step.sees());
         for case in plan.cases.iter().filter(|c| c.step == step) {
-            let _ = writeln!(out, "    {}  {} ({})", case.id, case.title, case.clause);
-            let _ = writeln!(out, "          expects {}", case.expected);
+            let _ = writeln!(out, "    {}      {} ({})", case.id, case.title, case.clause);
+            let _ = writeln!(out, "              expects {}", case.expected);
         }
     }
     let skipped: Vec<&str> =
@@ -361,7 +366,9 @@ pub fn page() -> String {
          Numbers are yours to choose: `--from` one of ours, `--to` and `--second` subscribers of the peer who know about it, and\n\
          `--unknown` a number that the peer serves to nobody. Cases whose number is missing are skipped.\n\n\
          While a relay runs over the data folder, the probe listens through it. Otherwise it listens itself at `[mm4] listen` for\n\
-         as long as it runs, takes answers to its own mails only, and puts everything else off with `4yz`.\n\n\
+         as long as it runs, takes answers to its own mails only, and puts everything else off with `4yz`. A running relay answers a\n\
+         report that asks for it with `Error-message-not-found`, as it knows nothing of the probe; a probe that listens itself does not\n\
+         answer reports, so a peer may send the one that was asked for again.\n\n\
          A row is `pass`, `fail` (against the clause), `warn` (allowed or lenient, and worth knowing) or `skip` (not judged, and\n\
          why). One fault gives one failing row as far as can be told. The exit code is 0 when nothing failed, 1 when something\n\
          did, 2 when the probe could not run. The report comes as text, as JSON (`--json`) and as a page of its own (`--html FILE`).\n\n\

@@ -327,8 +327,8 @@ impl Seen<'_> {
         let Some(unknown) = &self.plan.unknown else { return skip("no number was given") };
         let named = if response.request_recipients.is_empty() { "naming nobody" } else { "naming it" };
         if !is_about(response, unknown, plan) {
-            let list: Vec<String> = response.request_recipients.iter().map(ToString::to_string).collect();
-            return fail(format!("the response names {}, not {unknown}", list.join(", ")));
+            let list: Vec<String> = response.request_recipients.iter().map(short).collect();
+            return fail(format!("the response names {}, not {}", list.join(", "), short(unknown)));
         }
         let seen = |word: String| format!("{word}, {named}{}", text_of(response));
         match word(came) {
@@ -380,18 +380,23 @@ impl Seen<'_> {
             let status = responses[0].1.request_status;
             return warn(match status {
                 RequestStatus::Ok => format!(
-                    "one collective Ok: allowed, as {known} was accepted, but it hides that {unknown} is unknown"
+                    "one collective Ok: allowed, as {} was accepted, but it hides that {} is unknown",
+                    short(known),
+                    short(unknown)
                 ),
-                other => format!("one collective {other}: allowed, but it hides that {known} was accepted"),
+                other => format!(
+                    "one collective {other}: allowed, but it hides that {} was accepted",
+                    short(known)
+                ),
             });
         }
         match (of_known.as_slice(), of_unknown.as_slice()) {
-            ([], _) => fail(format!("nothing was said about {known}")),
-            (_, []) => fail(format!("nothing was said about {unknown}")),
+            ([], _) => fail(format!("nothing was said about {}", short(known))),
+            (_, []) => fail(format!("nothing was said about {}", short(unknown))),
             (k, u) if is_ok(k) && !u.contains(&RequestStatus::Ok) => {
-                pass(format!("{known}: {}; {unknown}: {}", list(k), list(u)))
+                pass(format!("{}: {}; {}: {}", short(known), list(k), short(unknown), list(u)))
             }
-            (k, u) => fail(format!("{known}: {}; {unknown}: {}", list(k), list(u))),
+            (k, u) => fail(format!("{}: {}; {}: {}", short(known), list(k), short(unknown), list(u))),
         }
     }
 
@@ -406,11 +411,11 @@ impl Seen<'_> {
         let said = self.statuses(Step::Two);
         for (party, statuses) in &said {
             match statuses.as_deref() {
-                None => return skip(format!("{party} was refused at RCPT, see P-07")),
-                Some([]) => return fail(format!("nothing was said about {party}")),
+                None => return skip(format!("{} was refused at RCPT, see P-07", short(party))),
+                Some([]) => return fail(format!("nothing was said about {}", short(party))),
                 Some(statuses) => {
                     if let Some(other) = statuses.iter().find(|s| **s != RequestStatus::Ok) {
-                        return fail(format!("{party}: {other}"));
+                        return fail(format!("{}: {other}", short(party)));
                     }
                 }
             }
@@ -500,6 +505,11 @@ impl Seen<'_> {
             }
         }
     }
+}
+
+/// A recipient by its number.
+fn short(party: &Party) -> String {
+    party.address.value()
 }
 
 fn text_of(response: &ForwardRes) -> String {

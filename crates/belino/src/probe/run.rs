@@ -44,7 +44,7 @@ impl<W: Watch> Run<'_, W> {
     /// Take all steps. Ends early when the peer cannot be reached at all.
     ///
     /// # Errors
-    /// Our own bugs only; what the peer does is evidence.
+    /// The relay stopped listening, or a bug of ours; what the peer does is evidence.
     pub async fn all(mut self) -> anyhow::Result<Evidence> {
         let (plan, began) = (self.plan, self.clock.now());
         let steps = plan.steps();
@@ -61,7 +61,7 @@ impl<W: Watch> Run<'_, W> {
                 Step::Helo => self.helo().await,
                 Step::Recipients => self.recipients().await,
                 Step::Repeat => {
-                    self.hear_all().await;
+                    self.hear_all().await?;
                     self.evidence.before_repeat = Some(self.evidence.came.len());
                     self.mail(*step, began, None).await?;
                 }
@@ -78,7 +78,7 @@ impl<W: Watch> Run<'_, W> {
                 _ => self.mail(*step, began, None).await?,
             }
         }
-        self.hear_all().await;
+        self.hear_all().await?;
         self.watch.ends();
         Ok(self.evidence)
     }
@@ -233,28 +233,32 @@ impl<W: Watch> Run<'_, W> {
     }
 
     /// Wait until everything that is awaited has come, but no longer than the plan says.
-    async fn hear_all(&mut self) {
-        let Some(mut ear) = self.ear.take() else { return };
+    async fn hear_all(&mut self) -> anyhow::Result<()> {
+        let Some(mut ear) = self.ear.take() else { return Ok(()) };
         let (clock, plan) = (self.clock.clone(), self.plan);
         let waiting = async {
             loop {
                 let open = self.open_answers();
                 if open.is_empty() {
-                    return;
+                    return Some(());
                 }
                 let only_a_person = open.iter().all(|step| *step == Step::Report);
                 let awaited = self.evidence.sent.values().filter(|s| s.taken.is_ok()).count();
                 self.watch.waits(awaited.saturating_sub(open.len()), awaited, only_a_person);
-                let Some(heard) = ear.next().await else { return };
+                let heard = ear.next().await?;
                 self.evidence.hear(heard, &plan.token);
             }
         };
-        let _ = clock.within(plan.wait, waiting).await;
+        // Silence of a peer that nobody listened to is no evidence.
+        if clock.within(plan.wait, waiting).await == Some(None) {
+            anyhow::bail!("the relay stopped while the probe listened through it: run it again");
+        }
         // What has come by now is heard as well; nothing is waited for.
         while let Some(Some(heard)) = clock.within(std::time::Duration::ZERO, ear.next()).await {
             self.evidence.hear(heard, &plan.token);
         }
         self.ear = Some(ear);
+        Ok(())
     }
 
     /// The steps whose mail was taken and that still wait for an answer. Silence is not waited for: by the time that later

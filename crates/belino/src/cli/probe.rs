@@ -185,9 +185,11 @@ impl Progress {
     fn new(plan: &Plan, quiet: bool) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let bar = if is_terminal && !quiet {
-            let style = ProgressStyle::with_template("  {bar:24} {pos}/{len}  {wide_msg}");
+            let style = ProgressStyle::with_template("  {bar:24} {pos}/{len}  {elapsed}  {wide_msg}");
             let bar = ProgressBar::new(plan.steps().len() as u64);
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━ "));
+            // The time goes on while nothing else happens.
+            bar.enable_steady_tick(Duration::from_millis(500));
             bar
         } else {
             ProgressBar::hidden()

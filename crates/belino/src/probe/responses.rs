@@ -61,10 +61,10 @@ pub(super) fn judge(case: &Case, plan: &Plan, evidence: &Evidence) -> Judgement 
 /// A mail that the peer did not take, for the case that it was sent for.
 fn not_taken(case: &Case, sent: &Sent, why: &str) -> Judgement {
     if !sent.recipients.iter().any(|(_, accepted)| *accepted) && why.starts_with(['4', '5']) {
-        let unknown = if case.step == Step::Unknown { "P-08" } else { "P-07" };
+        let cause = if case.step == Step::Unknown { "P-08" } else { "P-07 and P-10" };
         return match case.id {
             "P-10" => fail(format!("no mail could be sent: {why}")),
-            _ => skip(format!("no mail could be sent: {why}; see {unknown}")),
+            _ => skip(format!("no mail could be sent: {why}; see {cause}")),
         };
     }
     match (case.id, case.step) {

@@ -88,6 +88,14 @@ pub enum Request {
     },
     /// Hand in an MM; its body follows in wire form.
     Send(Box<Send>),
+    /// Listen to what a peer answers a probe, until the connection is closed: after the answer, one
+    /// [`Heard`](crate::dock::listeners::Heard) a line.
+    Listen {
+        /// The peer.
+        peer: String,
+        /// What all ids of the probe contain, see [`Token`](crate::dock::listeners::Token).
+        token: String,
+    },
     /// Move a manual clock on; for tests.
     Advance {
         /// Milliseconds.

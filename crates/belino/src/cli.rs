@@ -4,6 +4,7 @@
 //! admin socket.
 
 mod mailbox;
+mod probe;
 mod send;
 mod serve;
 mod show;
@@ -53,6 +54,8 @@ enum Verb {
     Demo(crate::demo::Demo),
     /// Hand in an MM
     Send(send::Send),
+    /// Ask a live peer what TS 23.140 clause 8.4 asks of it, and judge what comes back
+    Probe(probe::Probe),
     /// Check a configuration and say what it would do
     Check,
     /// Show an MM4 mail as words, what had to be tolerated in it and what it breaks
@@ -131,13 +134,18 @@ pub fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            if common.json {
-                say!("{}", serde_json::json!({ "error": format!("{error:#}") }));
-            } else {
-                eprintln!("belino: {error:#}");
-            }
+            complain(&common, &error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Say what went wrong, in the form that was asked for.
+fn complain(common: &Common, error: &anyhow::Error) {
+    if common.json {
+        say!("{}", serde_json::json!({ "error": format!("{error:#}") }));
+    } else {
+        eprintln!("belino: {error:#}");
     }
 }
 
@@ -147,6 +155,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Serve(serve) => serve.run(&common),
         Verb::Demo(demo) => demo.run(&common),
         Verb::Send(send) => send.run(&common),
+        Verb::Probe(probe) => probe.run(&common),
         Verb::Check => show::check(&common),
         Verb::Decode { file } => show::decode(&common, &file),
         Verb::Route { address } => show::route(&common, &address),

@@ -16,6 +16,7 @@ use crate::heart::Heart;
 use crate::resolver::Resolver;
 use crate::serve::until_stop;
 use connection::Connection;
+pub use connection::connect;
 use mms::Domain;
 use relay::store::Store;
 use relay::{Carried, Errand, Event, PeerName, Told};

@@ -2,4 +2,5 @@
 
 pub mod http;
 pub mod intake;
+pub mod listeners;
 pub mod mm4;

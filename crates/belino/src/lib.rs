@@ -35,6 +35,7 @@ pub mod demo;
 pub mod discovery;
 pub mod dock;
 pub mod heart;
+pub mod probe;
 pub mod resolver;
 pub mod serve;
 pub mod view;

@@ -4,6 +4,7 @@ use super::{Request, Response, Send};
 use crate::config::Config;
 use crate::content;
 use crate::decode;
+use crate::dock::listeners::{Listening, Token};
 use crate::resolver::Resolver;
 use crate::serve::{Parts, until_stop};
 use crate::view;
@@ -72,6 +73,10 @@ async fn answer(parts: &Parts, socket: UnixStream) -> anyhow::Result<()> {
             reader.read_exact(&mut body).await?;
             submit(parts, &send, &body).await.map(|value| (value, Vec::new()))
         }
+        Ok(Request::Listen { peer, token }) => match listener(parts, &peer, &token).await {
+            Ok(listening) => return listen(reader.into_inner(), listening).await,
+            Err(error) => Err(error),
+        },
         Ok(request) => perform(parts, request).await,
         Err(error) => Err(anyhow!("request not understood: {error}")),
     };
@@ -130,7 +135,31 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
             tokio::task::spawn_blocking(kept).await??;
             plain(json!(parts.clock.now().to_string()))
         }
-        Request::Send(_) => bail!("a body must follow"),
+        Request::Send(_) | Request::Listen { .. } => bail!("not a question with one answer"),
+    }
+}
+
+async fn listener(parts: &Parts, peer: &str, token: &str) -> anyhow::Result<Listening> {
+    let token = Token::parse(token).map_err(|why| anyhow!("{why}"))?;
+    let peer = known_peer(parts, peer).await?;
+    parts.dock.listeners.listen(peer, token).context("enough probes listen already; wait until one has ended")
+}
+
+/// Hand on what is heard, line by line, until the other side closes.
+async fn listen(mut socket: UnixStream, mut listening: Listening) -> anyhow::Result<()> {
+    let mut line = serde_json::to_vec(&Response::Ok { value: Value::Null, octets: 0 })?;
+    let (mut reader, mut writer) = socket.split();
+    let mut nothing = [0; 1];
+    loop {
+        line.push(b'\n');
+        writer.write_all(&line).await?;
+        let heard = tokio::select! {
+            heard = listening.heard.recv() => heard,
+            // Nothing more is said from there: what can be read is the end.
+            _ = reader.read(&mut nothing) => return Ok(()),
+        };
+        let Some(heard) = heard else { return Ok(()) };
+        line = serde_json::to_vec(&heard)?;
     }
 }
 

@@ -218,8 +218,11 @@ impl Connection {
     }
 }
 
-/// The first address of the host that can be had, from the address that the peer knows us by.
-async fn connect(host: &str, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+/// The first address of `host:port` that can be had, from the address that the peer knows us by.
+///
+/// # Errors
+/// The host has no address, or none that can be reached from there.
+pub async fn connect(host: &str, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
     let Some(source) = source else { return TcpStream::connect(host).await };
     let mut trouble = None;
     for address in tokio::net::lookup_host(host).await?.filter(|a| a.is_ipv4() == source.is_ipv4()) {

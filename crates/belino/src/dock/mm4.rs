@@ -6,6 +6,7 @@
 //! A crash loses connections only: no `250` leaves before the heart says that everything behind it is durable.
 
 use super::intake::{Intake, Taken};
+use super::listeners::Listeners;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
@@ -44,6 +45,8 @@ pub struct Dock {
     pub clock: Clock,
     /// Connections by peer, and in all.
     sessions: Mutex<HashMap<PeerName, usize>>,
+    /// Probes that listen to what a peer answers them.
+    pub listeners: Listeners,
     /// Turns `true` when the house stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -57,7 +60,8 @@ impl Dock {
         clock: Clock,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { config: RwLock::new(config), store, heart, clock, sessions: Mutex::default(), stop }
+        let (sessions, listeners) = (Mutex::default(), Listeners::default());
+        Self { config: RwLock::new(config), store, heart, clock, sessions, listeners, stop }
     }
 
     /// The configuration in force.
@@ -66,7 +70,7 @@ impl Dock {
     }
 
     /// The peer that connects from this address: the one with the narrowest network around it.
-    fn peer_at(config: &Config, address: IpAddr) -> Option<PeerName> {
+    pub fn peer_at(config: &Config, address: IpAddr) -> Option<PeerName> {
         let around = config.links.iter().flat_map(|link| {
             let of_link = link.from.iter().filter(move |n| n.contains(address));
             of_link.map(move |n| (n.bits(), &link.peer))
@@ -134,6 +138,7 @@ async fn receive(dock: Arc<Dock>, socket: TcpStream, address: SocketAddr) {
     let config = dock.config();
     let Some(peer) = Dock::peer_at(&config, address.ip()) else {
         tracing::warn!(%address, "stranger turned away: no peer is configured for this address");
+        dock.listeners.stranger(address.ip());
         let reply = Reply::new(554, None, "5.7.1 No MM4 service for your address");
         turn_away(socket, &config, &reply).await;
         return;
@@ -145,7 +150,7 @@ async fn receive(dock: Arc<Dock>, socket: TcpStream, address: SocketAddr) {
     };
     let _ = socket.set_nodelay(true);
     let span = tracing::debug_span!("session", %peer, %address);
-    let reader = Reader { dock: Arc::clone(&dock), config, peer, socket };
+    let reader = Reader { dock: Arc::clone(&dock), config, peer, address, socket };
     let clock = dock.clock.clone();
     let whole = reader.config.limits.session_max;
     let ended = clock.within(whole, reader.run()).instrument(span).await;
@@ -170,6 +175,7 @@ struct Reader {
     dock: Arc<Dock>,
     config: Arc<Config>,
     peer: PeerName,
+    address: SocketAddr,
     socket: TcpStream,
 }
 
@@ -295,6 +301,7 @@ impl Reader {
         if size == 0 {
             return Err(smtp_reply(&Reason::Empty.reply()));
         }
+        self.dock.listeners.hear(&self.peer, self.address, &envelope, &taken.head);
         let arrival = match self.read(envelope, taken) {
             Ok(arrival) => arrival,
             Err(reason) => {

@@ -15,7 +15,7 @@ pub mod server;
 mod stuffing;
 
 pub use limits::Limits;
-pub use reply::{Enhanced, Reply, ReplyError};
+pub use reply::{Enhanced, Reply, ReplyError, ReplyReader};
 pub use stuffing::{dot_stuff, unstuff};
 
 /// What ends content on the wire, behind the CRLF of its last line (RFC 5321 4.1.1.4).

@@ -164,9 +164,10 @@ impl fmt::Display for ReplyError {
 
 impl std::error::Error for ReplyError {}
 
-/// Reads replies line by line. A line that is not whole yet stays with the caller.
+/// Reads replies line by line, within [`Limits::reply_line_max`] and [`Limits::reply_lines_max`]. A line that is not
+/// whole yet stays with the caller. For dialogues that the client session does not know, such as a probe's.
 #[derive(Debug, Default)]
-pub(super) struct ReplyReader {
+pub struct ReplyReader {
     code: Option<u16>,
     lines: usize,
     text: String,
@@ -175,7 +176,10 @@ pub(super) struct ReplyReader {
 impl ReplyReader {
     /// Reads what is whole in `input`: octets consumed, and the reply if its last line came. `on_line` sees the
     /// number of each line, from 1, and its text.
-    pub(super) fn read(
+    ///
+    /// # Errors
+    /// The octets are no reply; nothing more can be read on this connection.
+    pub fn read(
         &mut self,
         input: &[u8],
         limits: &Limits,

@@ -16,10 +16,6 @@ use mms::{
 };
 use std::time::Duration;
 
-/// `Received` fields that may name us: our own from when it passed us, or another relay's that had it from us. More is a
-/// loop.
-const OWN_HOPS_MAX: usize = 1;
-
 /// What is remembered of a recipient of an earlier request with the same Message-ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Remembered {
@@ -69,7 +65,7 @@ pub(crate) fn arrived(
 ) -> Decision {
     let refuse = |reason: Reason| Decision::only(Some(Answer::Mail(reason.reply())));
     let Some(peer) = house.peer(&arrival.peer) else { return refuse(Reason::SenderDenied) };
-    if arrival.hops > house.limits.hops_max || arrival.own_hops > OWN_HOPS_MAX {
+    if arrival.hops > house.limits.hops_max || arrival.own_hops > 0 {
         return refuse(Reason::Loop);
     }
     if let Some(stranger) = foreign_sender(peer, arrival) {
@@ -144,7 +140,7 @@ pub(crate) fn passing(
     to: &PeerName,
     entropy: Entropy<'_>,
 ) -> Decision {
-    if arrival.hops > house.limits.hops_max || arrival.own_hops > OWN_HOPS_MAX {
+    if arrival.hops > house.limits.hops_max || arrival.own_hops > 0 {
         return Decision::only(Some(Answer::Mail(Reason::Loop.reply())));
     }
     let origin = Origin::Received { peer: arrival.peer.clone(), mail_from: arrival.mail_from.clone() };

@@ -61,7 +61,7 @@ pub struct Arrival {
     pub trouble: Option<(Reason, String)>,
     /// How many `Received` fields it has.
     pub hops: usize,
-    /// How many of them name us.
+    /// How many of them are stamps of ours: it passed us before.
     pub own_hops: usize,
     /// Octets of the content after decoding, about.
     pub decoded_size: u64,

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
 use crate::serve::until_stop;
-use mms::{AbstractMessage, ForwardReq, MailPath, RequestStatus, Version};
+use mms::{AbstractMessage, ForwardReq, MailPath, MmId, RequestStatus, Version};
 use relay::store::{Store, StoreError};
 use relay::{Answer, Arrival, Arrived, Bounce, Event as HeartEvent, PeerName, Reason};
 use std::collections::HashMap;
@@ -330,14 +330,9 @@ impl Reader {
         })?;
         let decoded = wire::mm4::decode(&block);
         let hops = wire::mm4::received_count(&block);
-        let own_hops = self
-            .config
-            .house
-            .domains
-            .iter()
-            .map(|d| wire::mm4::received_naming(&block, d))
-            .max()
-            .unwrap_or(0);
+        // Our own stamps have ids of ours; a mail system before us may write the same name.
+        let stamps = self.config.house.domains.iter().flat_map(|d| wire::mm4::received_ids(&block, d));
+        let own_hops = stamps.filter(|id| id.parse::<MmId>().is_ok()).count();
         if let Some(code) = &decoded.internal_status_code {
             tracing::info!(peer = %self.peer, "X-Internal-Status-Code: {code}");
         }

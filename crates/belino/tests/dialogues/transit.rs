@@ -217,3 +217,17 @@ fn o_32_eight_bits_for_a_peer_of_seven() {
     let as_it_came = world.c.mail();
     assert!(as_it_came.body().contains("Grüße\r\n.dot"), "{}", as_it_came.body());
 }
+
+/// Mail systems before us, and of our own name, write our users and our name into `Received`: that is no loop.
+#[test]
+fn what_others_write_about_us_is_no_loop() {
+    let world = World::new();
+    let stamp =
+        |by: &str| format!("Received: from x by {by} (Postfix) with ESMTP id 4A1B2C for <{}>; x", at_a(U1));
+    let mut fwd = Fwd::new();
+    for by in ["mtaout.mms.b.example", "mms.a.example", "mms.a.example"] {
+        fwd.lines.insert(0, stamp(by));
+    }
+    assert!(world.from_b().forward(&fwd, &[U1]).starts_with("250"));
+    assert_eq!(world.mailbox(U1).len(), 1);
+}

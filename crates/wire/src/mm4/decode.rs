@@ -421,11 +421,17 @@ pub fn received_count(block: &HeaderBlock<'_>) -> usize {
     block.all("Received").count()
 }
 
-/// How many `Received` lines name `domain`, on either side of the hop: more than one of our own means a loop.
-pub fn received_naming(block: &HeaderBlock<'_>, domain: &Domain) -> usize {
-    let named = |text: &str| {
-        text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')))
-            .any(|word| word.trim_end_matches('.').eq_ignore_ascii_case(domain.as_str()))
+/// The ids under which the relay `domain` says that it took the mail before (RFC 5321 4.4): the words behind `id` in the
+/// `Received` fields that are `by` it. What a field says `from` or `for` somebody is no sign: mail systems write our users
+/// there.
+pub fn received_ids(block: &HeaderBlock<'_>, domain: &Domain) -> Vec<String> {
+    let id = |text: &str| {
+        let mut words = text.split(|c: char| c.is_ascii_whitespace() || c == ';').filter(|w| !w.is_empty());
+        words.find(|w| w.eq_ignore_ascii_case("by"))?;
+        let by = words.next()?.trim_end_matches('.');
+        by.eq_ignore_ascii_case(domain.as_str()).then_some(())?;
+        words.find(|w| w.eq_ignore_ascii_case("id"))?;
+        words.next().map(|id| id.chars().take(80).collect())
     };
-    block.all("Received").filter(|field| named(&field.text())).count()
+    block.all("Received").filter_map(|field| id(&field.text())).collect()
 }

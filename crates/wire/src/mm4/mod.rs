@@ -26,7 +26,7 @@ mod read;
 mod transit;
 mod value;
 
-pub use decode::{Decoded, Mail, UnknownMessage, decode, received_count, received_naming};
+pub use decode::{Decoded, Mail, UnknownMessage, decode, received_count, received_ids};
 pub use encode::{Style, encode};
 pub use field::{FIELDS, Field, FieldId, Presence};
 pub use finding::{Tolerance, Violation, ViolationKind};

@@ -138,12 +138,14 @@ impl Ledger {
     /// STD 11 `Message-ID`: new for every attempt, since every attempt is a new mail.
     fn internet_message_id(&self, house: &House, entry: &Entry) -> HeaderText {
         let (part, attempt) = (entry.id.part, entry.attempt);
-        let resends = match Part::of(part) {
-            Part::Transaction(i) => self.transactions.get(i).map_or(0, |t| t.resends),
-            Part::Report(i) => self.reports.get(i).map_or(0, |r| r.resends),
-            Part::Response(_) | Part::Notice(_) | Part::Lookup => 0,
+        let again = match Part::of(part) {
+            Part::Transaction(i) => self.transactions.get(i).map_or(0, |t| t.resends.into()),
+            Part::Report(i) => self.reports.get(i).map_or(0, |r| r.resends.into()),
+            // The same place may hold one response after the other.
+            Part::Response(i) => self.responses.get(i).map_or(0, |r| r.at.since(self.accepted).as_millis()),
+            Part::Notice(_) | Part::Lookup => 0,
         };
-        HeaderText::cleaned(&format!("{}.{part}.{resends}.{attempt}@{}", self.id, house.domain()))
+        HeaderText::cleaned(&format!("{}.{part}.{again}.{attempt}@{}", self.id, house.domain()))
     }
 
     /// The recipients of a transaction that still wait for this errand.

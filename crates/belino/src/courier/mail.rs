@@ -1,7 +1,7 @@
 //! An errand as a mail: the header block written anew, or the received one with what must change; the body named where
 //! it lies.
 
-use mms::{AbstractMessage, HeaderText};
+use mms::{AbstractMessage, HeaderText, Visibility};
 use relay::house::{Profile, TransitMode};
 use relay::store::{ContentRef, Store};
 use relay::{Errand, Relayed};
@@ -90,6 +90,9 @@ fn relay(
     let mut edits = Edits { received: Some(HeaderText::cleaned(&trace)), ..Edits::default() };
     if let (TransitMode::BackToBack, AbstractMessage::ForwardReq(request)) = (relayed.mode, &errand.message) {
         let set = |path: &Option<_>| path.clone().map_or(Edit::Keep, Edit::Set);
+        if profile.anonymise_hidden && request.sender_visibility == Some(Visibility::Hide) {
+            edits.from = request.from.clone().map_or(Edit::Remove, Edit::Set);
+        }
         edits.sender = set(&request.sender);
         edits.originator_system = set(&request.originator_system);
         edits.transaction_id = request.transaction_id.clone().map_or(Edit::Keep, Edit::Set);

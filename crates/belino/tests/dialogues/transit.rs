@@ -231,3 +231,19 @@ fn what_others_write_about_us_is_no_loop() {
     assert!(world.from_b().forward(&fwd, &[U1]).starts_with("250"));
     assert_eq!(world.mailbox(U1).len(), 1);
 }
+
+/// A sender who hides stays hidden from a peer that must not learn who it is, also when the MM passes through us.
+#[test]
+fn a_hidden_sender_in_transit() {
+    let c = "profile = { anonymise_hidden = true }".to_owned();
+    let world = World::with(Setup { b: "transit = [\"c\"]".into(), c, ..Setup::default() });
+    let hidden = to_c1().set("X-Mms-Sender-Visibility", "Hide");
+    world.from_b().forward(&hidden, &[C1_AT_C]);
+    let mail = world.c.mail();
+    assert_eq!(mail.must("From"), "anonymous@mms.a.example");
+    assert_eq!(
+        (mail.from.as_str(), mail.must("Sender").as_str()),
+        ("system-user@mms.a.example", "system-user@mms.a.example")
+    );
+    assert!(!mail.content.contains("+12025550110"), "{}", mail.content);
+}

@@ -9,10 +9,11 @@
 //! that we saw. It is in wire form before and after. A field's name is the one that the next hop sees, without the dot
 //! that its SMTP takes off: `.Bcc` is a `Bcc`.
 
+use super::address::write_party;
 use super::encode::{opaque, write_line, yes_no};
 use super::field::{Field, FieldId};
 use crate::mime::{self, HeaderBlock, HeaderLimits};
-use mms::{HeaderText, MailPath, TransactionId, Version};
+use mms::{HeaderText, MailPath, Party, TransactionId, Version};
 
 /// What becomes of one field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Edits {
     /// The value of one more `Received`, put in front of everything (RFC 5321 4.4). Folded at its spaces; what is
     /// outside ASCII becomes `?`, and what is over 900 octets is cut. Empty counts as none.
     pub received: Option<HeaderText>,
+    /// `From`; the end that it names keeps it, unless the next hop must not learn who hides.
+    pub from: Edit<Party>,
     /// `Sender`, to which reports come back.
     pub sender: Edit<MailPath>,
     /// `X-Mms-3GPP-MMS-Version`.
@@ -114,6 +117,7 @@ impl Edits {
     fn changes(&self) -> Vec<Change> {
         let id = |id: &TransactionId| opaque(Some(id.as_str()), self.quote_ids);
         [
+            change(FieldId::From, &self.from, |party| write_party(party, false, "From: ".len())),
             change(FieldId::Sender, &self.sender, MailPath::to_string),
             change(FieldId::Version, &self.version, Version::to_string),
             change(FieldId::TransactionId, &self.transaction_id, id),
@@ -205,6 +209,7 @@ mod tests {
                 "from mms.b.example ([192.0.2.1]) by mms.a.example with ESMTP id 01jx for +12025550100; \
                  Tue, 04 Mar 2025 10:15:31 +0000",
             )),
+            from: Edit::Keep,
             sender: Edit::Set(path("system-user@mms.a.example")),
             version: Edit::Set(Version { major: 5, minor: 5, editorial: 0 }),
             transaction_id: Edit::Set(TransactionId::new("tx-9").unwrap()),
@@ -314,6 +319,7 @@ mod tests {
                 |(received, sender, version, transaction_id, quote_ids, ack_request, originator_system)| {
                     Edits {
                         received: received.map(|text| HeaderText::cleaned(&text)),
+                        from: Edit::Keep,
                         sender,
                         version,
                         transaction_id,

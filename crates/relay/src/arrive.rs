@@ -14,6 +14,7 @@ use crate::verdict::{Reason, Reply, refusal_text};
 use mms::{
     AbstractMessage, Address, Expiry, ForwardReq, HeaderText, MailPath, MmId, Party, RequestStatus, Timestamp,
 };
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What is remembered of a recipient of an earlier request with the same Message-ID.
@@ -91,7 +92,7 @@ pub(crate) fn arrived(
     turn.tell(What::Received, Some(&peer.name), &[], opening_words(arrival, request));
 
     let repeats = Repeats { arrival, request, remembered };
-    if let Some(first) = repeats.undecided() {
+    if let Some(first) = repeats.undecided(peer) {
         return Decision::redirect(first);
     }
     let (mut ways, mut fresh) = (Vec::new(), false);
@@ -239,9 +240,10 @@ impl Repeats<'_> {
     }
 
     /// The MM that this is a repeat of, if what becomes of that is not known yet: then that MM answers.
-    fn undecided(&self) -> Option<MmId> {
+    fn undecided(&self, peer: &Peer) -> Option<MmId> {
         let first = self.known().find(|first| first.status.is_none() && self.is_same(first))?;
-        let whole = self.known().count() == self.arrival.recipients.len()
+        let named = self.arrival.recipients.iter().map(|path| envelope_party(path, peer).address);
+        let whole = self.known().count() == named.collect::<BTreeSet<_>>().len()
             && self.known().all(|other| other.mm == first.mm);
         whole.then_some(first.mm)
     }

@@ -67,7 +67,6 @@ impl Turn<'_> {
     pub fn conclude(&mut self, entropy: Entropy<'_>) {
         let Origin::Received { peer, .. } = &self.ledger.origin else { return };
         let Some(peer) = self.house.peer(peer) else { return };
-        let Some(request) = self.ledger.request.clone() else { return };
         let (mut known, mut open): (Vec<(u16, Share)>, bool) = (Vec::new(), false);
         for (place, recipient) in self.ledger.recipients.iter().enumerate() {
             match self.ledger.share(place as u16) {
@@ -76,11 +75,15 @@ impl Turn<'_> {
                 _ => {}
             }
         }
+        if known.is_empty() {
+            return;
+        }
+        let Some(request) = self.ledger.request.clone() else { return };
         let ack = request.ack_request == Some(true);
         let anybody = known.iter().any(|(_, share)| share.status == RequestStatus::Ok);
         let collective = peer.profile.response_style == ResponseStyle::Collective;
         let answered = self.ledger.responses.iter().any(|r| r.kind == MessageType::ForwardRes);
-        if known.is_empty() || (ack && collective && !answered && open && !anybody) {
+        if ack && collective && !answered && open && !anybody {
             return; // one response for all waits until somebody was accepted, or nobody is left
         }
         let told = ack && !(collective && (answered || anybody));

@@ -42,12 +42,7 @@ impl Connection {
         clock: &Clock,
         limits: &HouseLimits,
     ) -> Result<Self, String> {
-        let socket = match clock.within(limits.connect, connect(host, source)).await {
-            Some(Ok(socket)) => socket,
-            Some(Err(error)) => return Err(error.to_string()),
-            None => return Err(format!("no connection within {} s", limits.connect.as_secs())),
-        };
-        socket.set_nodelay(true).map_err(|e| e.to_string())?;
+        let socket = connect(host, source, clock, limits).await?;
         let session = Session::new(name, limits.smtp);
         let mut connection = Self { socket, session, input: Vec::new() };
         match connection.next(clock, limits.reply).await {
@@ -221,8 +216,23 @@ impl Connection {
 /// The first address of `host:port` that can be had, from the address that the peer knows us by.
 ///
 /// # Errors
-/// The host has no address, or none that can be reached from there.
-pub async fn connect(host: &str, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+/// In words: the host has no address, or none that can be reached from there, or not within `limits.connect`.
+pub async fn connect(
+    host: &str,
+    source: Option<IpAddr>,
+    clock: &Clock,
+    limits: &HouseLimits,
+) -> Result<TcpStream, String> {
+    let socket = match clock.within(limits.connect, reach(host, source)).await {
+        Some(reached) => reached.map_err(|e| e.to_string())?,
+        None => return Err(format!("no connection within {} s", limits.connect.as_secs())),
+    };
+    // Commands are small, and each waits for the reply to the one before.
+    socket.set_nodelay(true).map_err(|e| e.to_string())?;
+    Ok(socket)
+}
+
+async fn reach(host: &str, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
     let Some(source) = source else { return TcpStream::connect(host).await };
     let mut trouble = None;
     for address in tokio::net::lookup_host(host).await?.filter(|a| a.is_ipv4() == source.is_ipv4()) {

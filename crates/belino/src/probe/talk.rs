@@ -36,12 +36,7 @@ impl Talk {
         clock: &Clock,
         limits: &HouseLimits,
     ) -> Result<Self, String> {
-        let socket = match clock.within(limits.connect, connect(host, source)).await {
-            Some(Ok(socket)) => socket,
-            Some(Err(error)) => return Err(error.to_string()),
-            None => return Err(format!("no connection within {} s", limits.connect.as_secs())),
-        };
-        let _ = socket.set_nodelay(true);
+        let socket = connect(host, source, clock, limits).await?;
         let mut talk = Self {
             socket,
             clock: clock.clone(),

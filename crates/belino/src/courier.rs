@@ -18,10 +18,10 @@ use crate::serve::until_stop;
 use connection::Connection;
 pub use connection::connect;
 use mms::Domain;
-use relay::store::Store;
 use relay::{Carried, Errand, Event, PeerName, Told};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
+use store::Embedded;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 pub struct Courier(Arc<Inner>);
 
 struct Inner {
-    store: Arc<dyn Store>,
+    store: Arc<Embedded>,
     clock: Clock,
     host_name: String,
     limits: HouseLimits,
@@ -80,7 +80,7 @@ impl Route {
 impl Courier {
     /// A courier that knows no peer yet.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<Embedded>,
         clock: Clock,
         host_name: String,
         limits: HouseLimits,

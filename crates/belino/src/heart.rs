@@ -180,9 +180,12 @@ impl Floods {
 impl Driver {
     fn run(mut self, messages: &Receiver<Message>) {
         let mut stopping = false;
+        // Each MM has several lines in the log; those of one round leave together.
+        let lines = crate::lines::hold();
         loop {
             self.shard.advance(self.clock.now());
             self.drain();
+            lines.let_go();
             if stopping && self.shard.under_way() == 0 {
                 return;
             }

@@ -35,6 +35,7 @@ pub mod demo;
 pub mod discovery;
 pub mod dock;
 pub mod heart;
+pub mod lines;
 pub mod probe;
 pub mod resolver;
 pub mod serve;
@@ -43,12 +44,31 @@ pub mod webhooks;
 
 use mms::MmId;
 
-/// 128 unguessable bits from the operating system.
+/// Random octets that a thread has asked for and not given out yet.
+struct Reserve {
+    octets: [u8; 512],
+    left: usize,
+}
+
+thread_local! {
+    static RESERVE: std::cell::RefCell<Reserve> = const { std::cell::RefCell::new(Reserve { octets: [0; 512], left: 0 }) };
+}
+
+/// 128 unguessable bits from the operating system, which is asked once for several of them: each MM needs some.
 pub fn entropy() -> u128 {
-    let mut octets = [0; 16];
-    // Without randomness no id is safe to give out; there is nothing sensible to go on with.
-    getrandom::fill(&mut octets).expect("the operating system gives random octets");
-    u128::from_ne_bytes(octets)
+    RESERVE.with_borrow_mut(|reserve| {
+        if reserve.left == 0 {
+            // Without randomness no id is safe to give out; there is nothing sensible to go on with.
+            getrandom::fill(&mut reserve.octets).expect("the operating system gives random octets");
+            reserve.left = reserve.octets.len();
+        }
+        reserve.left -= 16;
+        let mut taken = [0; 16];
+        let given = &mut reserve.octets[reserve.left..reserve.left + 16];
+        taken.copy_from_slice(given);
+        given.fill(0); // given out once, kept nowhere
+        u128::from_ne_bytes(taken)
+    })
 }
 
 /// A fresh id for an MM that begins now.

@@ -79,14 +79,15 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         .with_context(|| format!("cannot create the data folder {}", data.display()))?;
     let mut options = Options { disk_free_min: config.limits.disk_free_min, ..Options::default() };
     faults(&mut options);
-    let store: Arc<dyn Store> = Arc::new(Embedded::open(&data, options)?);
+    let embedded = Arc::new(Embedded::open(&data, options)?);
+    let store: Arc<dyn Store> = embedded.clone();
 
     let config = Arc::new(config);
     let runtime = tokio::runtime::Handle::current();
     let tasks = TaskTracker::new();
     let resolver = Resolver::new(&config, clock.clone(), runtime.clone(), tasks.clone());
     let courier = Courier::new(
-        store.clone(),
+        embedded,
         clock.clone(),
         config.host_name.clone(),
         config.limits.clone(),

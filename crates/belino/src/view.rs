@@ -13,6 +13,9 @@ pub struct Plain<'a>(pub &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() <= 400 && self.0.bytes().all(|octet| (0x20..0x7f).contains(&octet)) {
+            return f.write_str(self.0);
+        }
         f.write_str(HeaderText::cleaned(self.0).capped(400).as_str())
     }
 }

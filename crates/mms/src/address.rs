@@ -4,6 +4,7 @@ use crate::HeaderText;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Why a text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl std::error::Error for AddressError {}
 /// A domain name in lower case (letters, digits, `-`, `_` and dots, at most 255 octets), or an address literal in
 /// brackets.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Domain(Box<str>);
+pub struct Domain(Arc<str>);
 
 impl Domain {
     /// The name.
@@ -97,7 +98,7 @@ impl fmt::Debug for Domain {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number {
     international: bool,
-    digits: Box<str>,
+    digits: Arc<str>,
 }
 
 impl Number {
@@ -440,7 +441,7 @@ fn is_short_code(local: &str) -> bool {
 /// (RFC 5321 4.1.2). The domain may be missing, as live traffic has it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailPath {
-    local: Box<str>,
+    local: Arc<str>,
     domain: Option<Domain>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Our own name for one MM: 128 bits, the first 48 the creation time in milliseconds (so ids sort by age),
 /// the next 16 the shard that owns the ledger, the last 64 random.
@@ -139,7 +140,7 @@ macro_rules! opaque_id {
         /// Opaque: 1 to 256 octets of printable ASCII, kept byte for byte as it came, because a response must
         /// echo exactly that. For correlation use `key`, which ignores quotation marks and angle brackets.
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The id in exactly these octets.

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// One line of text for a header field: UTF-8, no control characters (C0, DEL, C1, line and paragraph
 /// separators), so that no value can start a new header line (RFC 5322 2.2).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct HeaderText(Box<str>);
+pub struct HeaderText(Arc<str>);
 
 /// The text holds a control character, which no header field may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -308,8 +308,8 @@ impl Store for Memory {
         Ok(n)
     }
 
-    fn commit(&self, batch: Batch, done: Done) {
-        let result = self.lock().commit(batch);
+    fn commit(&self, batch: Arc<Batch>, done: Done) {
+        let result = self.lock().commit(Batch::clone(&batch));
         done(result);
     }
 
@@ -438,7 +438,7 @@ mod tests {
 
     fn commit(store: &Memory, need: Vec<Need>, ops: Vec<Op>) -> Result<Outcome, StoreError> {
         let (tx, rx) = mpsc::channel();
-        store.commit(Batch { need, ops }, Box::new(move |result| tx.send(result).unwrap()));
+        store.commit(Batch { need, ops }.into(), Box::new(move |result| tx.send(result).unwrap()));
         rx.recv().unwrap()
     }
 

@@ -71,7 +71,7 @@ pub enum Output {
         /// Names it.
         token: Token,
         /// The batch.
-        batch: Batch,
+        batch: Arc<Batch>,
     },
     /// Tell the one who waits.
     Answer {
@@ -160,7 +160,7 @@ struct UnderWay {
     ledger: Option<Ledger>,
     news: Vec<Moment>,
     answer: Option<Answer>,
-    batch: Batch,
+    batch: Arc<Batch>,
     repeats: u32,
 }
 
@@ -504,6 +504,7 @@ impl Shard {
         self.slots.entry(mm).or_default().busy = true;
         let token = self.next_token;
         self.next_token += 1;
+        let batch = Arc::new(batch);
         self.outputs.push_back(Output::Commit { token, batch: batch.clone() });
         let under_way = UnderWay { mm, pending, ledger, news, answer, batch, repeats: 0 };
         self.under_way.insert(token, under_way);

@@ -326,7 +326,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Commit a batch; `done` runs when it is durable, or when it is certain that nothing happened.
     /// Batches take effect in the order of these calls.
-    fn commit(&self, batch: Batch, done: Done);
+    fn commit(&self, batch: Arc<Batch>, done: Done);
 
     /// The committed ledger of an MM.
     ///

@@ -35,7 +35,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn commit(store: &Embedded, batch: Batch) -> Outcome {
     let (tx, rx) = sync_channel(1);
-    store.commit(batch, Box::new(move |result| drop(tx.send(result))));
+    store.commit(batch.into(), Box::new(move |result| drop(tx.send(result))));
     rx.recv().expect("an answer").expect("a commit")
 }
 

@@ -3,101 +3,43 @@
 //! Owns: the ledger's writing connection, the order of batches, what one durable group is. Never knows: what a batch
 //! means to the heart.
 //!
-//! A group: flush the segments that its content is in, one transaction, one durable commit, then every callback. A
-//! flush or commit that fails is final: the kernel may have dropped what it could not write and claim success the next
+//! A group: flush the segments that its content is in, apply its batches to the ledger within a transaction that stays open,
+//! write them to the journal and flush it, then every callback. The transaction is committed now and then ("settled"):
+//! when nothing else is to be done, when many groups are in it, or when a reader wants to see them.
+//!
+//! A flush or commit that fails is final: the kernel may have dropped what it could not write and claim success the next
 //! time, so nothing is tried again, and from then on everything is refused until a restart reads what the disk truly
-//! has. No room is not final: the transaction is rolled back and the ledger is as before.
+//! has. No room is not final: the group is rolled back and the ledger is as before.
 
 use crate::content::{Log, Place};
+use crate::desk::{Desk, Job, Task};
 use crate::faults::{Disk, FileOp};
+use crate::journal::{self, Journal};
 use crate::ledger::{self, Broken, Group, Trouble};
 use crate::options::Options;
 use relay::store::{Batch, Done, Op, Outcome, StoreError};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::wal::CheckpointMode;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// A transaction of housekeeping.
-type Task = Box<dyn FnOnce(&Connection) -> rusqlite::Result<usize> + Send>;
+/// With nothing else to do for so long, the committer settles what the journal is ahead.
+const IDLE: Duration = Duration::from_millis(10);
 
-enum Job {
-    Batch(Batch, Done),
-    Task(Task, SyncSender<Result<usize, StoreError>>),
-}
-
+/// What a round has to do.
 #[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    /// Wake the committer when so many jobs wait.
-    wanted: usize,
-    closed: bool,
-}
-
-/// What the committer shares with those who send it work.
-#[derive(Default)]
-pub(crate) struct Desk {
-    queue: Mutex<Queue>,
-    arrived: Condvar,
-    failed: OnceLock<String>,
-}
-
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, job: Job) {
-        let mut queue = self.lock();
-        queue.jobs.push_back(job);
-        let wake = queue.jobs.len() >= queue.wanted;
-        drop(queue);
-        if wake {
-            self.arrived.notify_one();
-        }
-    }
-
-    pub(crate) fn commit(&self, batch: Batch, done: Done) {
-        self.push(Job::Batch(batch, done));
-    }
-
-    /// Run a transaction between groups, and wait for it.
-    pub(crate) fn run(
-        &self,
-        task: impl FnOnce(&Connection) -> rusqlite::Result<usize> + Send + 'static,
-    ) -> Result<usize, StoreError> {
-        let (answer, answered) = sync_channel(1);
-        self.push(Job::Task(Box::new(task), answer));
-        answered.recv().unwrap_or_else(|_| Err(StoreError::Unavailable("the store is closed".into())))
-    }
-
-    /// Finish what is queued, then stop.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.arrived.notify_one();
-    }
-
-    /// Why everything is refused, if so.
-    pub(crate) fn failed(&self) -> Option<&str> {
-        self.failed.get().map(String::as_str)
-    }
-
-    /// Refuse everything from now on.
-    fn fail(&self, why: &str) {
-        if self.failed.set(why.to_owned()).is_ok() {
-            tracing::error!(why, "the store has failed; nothing is accepted until a restart");
-        }
-    }
-
-    pub(crate) fn refusal(&self) -> Option<StoreError> {
-        self.failed().map(|why| StoreError::Unavailable(format!("{why}; a restart is needed")))
-    }
+struct Work {
+    group: Vec<(Arc<Batch>, Done)>,
+    task: Option<(Task, SyncSender<Result<usize, StoreError>>)>,
+    settle: Option<SyncSender<()>>,
+    /// Nothing came for a while.
+    idle: bool,
 }
 
 pub(crate) struct Committer {
@@ -106,8 +48,13 @@ pub(crate) struct Committer {
     connection: Connection,
     disk: Disk,
     options: Options,
-    /// Queues by name, all of them committed.
+    journal: Journal,
+    /// Queues by name, all of them durable.
     queues: HashMap<Arc<str>, i64>,
+    /// Batches in the transaction that is open.
+    unsettled: usize,
+    /// Each batch in the journal's words, and where it ends.
+    words: Vec<u8>,
     /// Frames in the write-ahead log after the last commit.
     log_frames: Arc<AtomicU64>,
     /// From how many on they are moved into the ledger, by choice and at present.
@@ -121,10 +68,16 @@ pub(crate) struct Committer {
 
 /// Why a transaction did not become durable.
 enum Undone {
-    /// It was rolled back.
-    RolledBack(rusqlite::Error),
+    /// It was rolled back: what kind of trouble, and what to tell.
+    RolledBack(Trouble, StoreError),
     /// Nobody can tell.
     Unsure(String),
+}
+
+impl Undone {
+    fn rolled_back(why: &rusqlite::Error) -> Self {
+        Self::RolledBack(ledger::trouble(why), ledger::failure(why))
+    }
 }
 
 impl Committer {
@@ -132,6 +85,7 @@ impl Committer {
         desk: Arc<Desk>,
         log: Arc<Log>,
         mut connection: Connection,
+        journal: Journal,
         disk: Disk,
         options: Options,
     ) -> rusqlite::Result<Self> {
@@ -144,6 +98,8 @@ impl Committer {
         // A store that has failed must not touch the disk again when it closes.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "journal_size_limit", options.checkpoint_size as i64)?;
+        // The journal is what is flushed; the ledger is made durable before the journal is written over.
+        connection.pragma_update(None, "synchronous", "normal")?;
         #[cfg(debug_assertions)]
         if let Some(pages) = options.ledger_pages_max {
             connection.pragma_update(None, "max_page_count", pages)?;
@@ -154,7 +110,10 @@ impl Committer {
             log,
             connection,
             disk,
+            journal,
             queues: HashMap::new(),
+            unsettled: 0,
+            words: Vec::new(),
             log_frames,
             checkpoint_first: (options.checkpoint_size / page_size).max(1),
             checkpoint_frames: (options.checkpoint_size / page_size).max(1),
@@ -176,7 +135,7 @@ impl Committer {
                 Err(_) => self.desk.fail("the committer panicked"),
             }
         }
-        if self.desk.failed().is_some() {
+        if self.desk.failed().is_some() || !self.settle_for_good() {
             return;
         }
         let moved = self
@@ -188,39 +147,55 @@ impl Committer {
         }
     }
 
-    /// One group or one task. False when there will be no more.
+    /// One group, one task, or both in this order. False when there will be no more.
     fn round(&mut self) -> bool {
-        let Some((group, task)) = self.take() else { return false };
-        if !group.is_empty() {
-            self.group(group);
+        let Some(work) = self.take() else { return false };
+        if !work.group.is_empty() {
+            self.group(work.group);
         }
-        if let Some((task, answer)) = task {
+        if work.idle || work.settle.is_some() || self.unsettled >= self.options.settle_batches {
+            self.settle();
+        }
+        if let Some(answer) = work.settle {
+            let _ = answer.send(());
+        }
+        if let Some((task, answer)) = work.task {
             let _ = answer.send(self.task(task));
         }
-        self.checkpoint();
         true
     }
 
-    /// What waits: some batches, or a task, or both in this order.
-    #[allow(clippy::type_complexity)]
-    fn take(
-        &mut self,
-    ) -> Option<(Vec<(Batch, Done)>, Option<(Task, SyncSender<Result<usize, StoreError>>)>)> {
+    /// What waits: some batches, then at most one of the other kinds. `None` when the desk is closed and empty.
+    fn take(&mut self) -> Option<Work> {
         let desk = self.desk.clone();
         let mut queue = desk.lock();
         queue.wanted = 1;
-        queue = desk
-            .arrived
-            .wait_while(queue, |queue| queue.jobs.is_empty() && !queue.closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        if self.unsettled > 0 {
+            let waited = desk
+                .arrived
+                .wait_timeout_while(queue, IDLE, |queue| queue.jobs.is_empty() && !queue.closed)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = waited.0;
+            if queue.jobs.is_empty() && !queue.closed {
+                return Some(Work { idle: true, ..Work::default() });
+            }
+        } else {
+            queue = desk
+                .arrived
+                .wait_while(queue, |queue| queue.jobs.is_empty() && !queue.closed)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
         // Those who came together last time have just been answered and are about to come again.
         let expected = self.company.min(self.options.group_batches);
-        if expected > 1 && queue.jobs.len() < expected && !self.options.window.is_zero() {
+        let only_batches = queue.jobs.iter().all(|job| matches!(job, Job::Batch(..)));
+        if expected > 1 && queue.jobs.len() < expected && only_batches && !self.options.window.is_zero() {
             queue.wanted = expected;
             (queue, _) = desk
                 .arrived
                 .wait_timeout_while(queue, self.options.window, |queue| {
-                    queue.jobs.len() < queue.wanted && !queue.closed
+                    queue.jobs.len() < queue.wanted
+                        && !queue.closed
+                        && matches!(queue.jobs.back(), Some(Job::Batch(..)))
                 })
                 .unwrap_or_else(PoisonError::into_inner);
             queue.wanted = 1;
@@ -228,22 +203,23 @@ impl Committer {
         if queue.jobs.is_empty() {
             return None;
         }
-        let (mut group, mut octets) = (Vec::new(), 0);
-        while group.len() < self.options.group_batches && octets < self.options.group_octets {
+        let (mut work, mut octets) = (Work::default(), 0);
+        while work.group.len() < self.options.group_batches && octets < self.options.group_octets {
             match queue.jobs.pop_front() {
                 Some(Job::Batch(batch, done)) => {
                     octets += weight(&batch);
-                    group.push((batch, done));
+                    work.group.push((batch, done));
                 }
-                Some(Job::Task(task, answer)) => return Some((group, Some((task, answer)))),
+                Some(Job::Task(task, answer)) => return Some(Work { task: Some((task, answer)), ..work }),
+                Some(Job::Settle(answer)) => return Some(Work { settle: Some(answer), ..work }),
                 None => break,
             }
         }
-        Some((group, None))
+        Some(work)
     }
 
-    fn group(&mut self, group: Vec<(Batch, Done)>) {
-        let (batches, dones): (Vec<Batch>, Vec<Done>) = group.into_iter().unzip();
+    fn group(&mut self, group: Vec<(Arc<Batch>, Done)>) {
+        let (batches, dones): (Vec<Arc<Batch>>, Vec<Done>) = group.into_iter().unzip();
         let results = match self.desk.refusal() {
             Some(refusal) => vec![Err(refusal); batches.len()],
             None => self.commit(&batches),
@@ -266,9 +242,9 @@ impl Committer {
     }
 
     /// Make a group durable, and tell what became of each batch.
-    fn commit(&mut self, batches: &[Batch]) -> Vec<Result<Outcome, StoreError>> {
+    fn commit(&mut self, batches: &[Arc<Batch>]) -> Vec<Result<Outcome, StoreError>> {
         let mut results: Vec<Option<Result<Outcome, StoreError>>> = vec![None; batches.len()];
-        if batches.iter().any(keeps) && self.log.is_low() {
+        if batches.iter().any(|batch| keeps(batch)) && self.log.is_low() {
             for (result, _) in results.iter_mut().zip(batches).filter(|(_, batch)| keeps(batch)) {
                 *result = Some(Err(self.log.full()));
             }
@@ -282,22 +258,22 @@ impl Committer {
         results.into_iter().map(|result| result.unwrap_or_else(|| Err(left.clone()))).collect()
     }
 
-    /// A transaction of several batches did not become durable. If one of them is to blame, the others do not suffer.
+    /// A group of several batches did not become durable. If one of them is to blame, the others do not suffer.
     fn recover(
         &mut self,
         undone: Undone,
-        batches: &[Batch],
+        batches: &[Arc<Batch>],
         results: &mut [Option<Result<Outcome, StoreError>>],
     ) {
-        let why = match undone {
-            Undone::RolledBack(why) => why,
+        let (trouble, error) = match undone {
+            Undone::RolledBack(trouble, error) => (trouble, error),
             Undone::Unsure(why) => return self.unsure(&why, results),
         };
-        match ledger::trouble(&why) {
-            Trouble::Busy => results.iter_mut().for_each(|result| *result = Some(Err(ledger::failure(&why)))),
-            Trouble::Final => self.desk.fail(&format!("ledger: {why}")),
+        match trouble {
+            Trouble::Busy => results.iter_mut().for_each(|result| *result = Some(Err(error.clone()))),
+            Trouble::Final => self.desk.fail(&error.to_string()),
             Trouble::Full | Trouble::Damaged | Trouble::Request => {
-                tracing::warn!(%why, batches = batches.len(), "a transaction was rolled back; one batch at a time");
+                tracing::warn!(why = %error, batches = batches.len(), "a group was rolled back; one batch at a time");
                 for (batch, result) in batches.iter().zip(results) {
                     if self.desk.failed().is_some() {
                         return;
@@ -306,10 +282,8 @@ impl Committer {
                     match self.transact(std::slice::from_ref(batch), alone) {
                         Ok(()) => {}
                         Err(Undone::Unsure(why)) => self.unsure(&why, alone),
-                        Err(Undone::RolledBack(why)) if ledger::trouble(&why) == Trouble::Final => {
-                            self.desk.fail(&format!("ledger: {why}"));
-                        }
-                        Err(Undone::RolledBack(why)) => *result = Some(Err(ledger::failure(&why))),
+                        Err(Undone::RolledBack(Trouble::Final, error)) => self.desk.fail(&error.to_string()),
+                        Err(Undone::RolledBack(_, error)) => *result = Some(Err(error)),
                     }
                 }
             }
@@ -322,7 +296,7 @@ impl Committer {
     }
 
     /// Flush the segments that hold the content of these batches.
-    fn flush(&self, batches: &[Batch]) -> io::Result<()> {
+    fn flush(&self, batches: &[Arc<Batch>]) -> io::Result<()> {
         let mut flushed = Vec::new();
         for op in batches.iter().flat_map(|batch| &batch.ops) {
             let Op::KeepContent { content, .. } = op else { continue };
@@ -341,14 +315,36 @@ impl Committer {
         Ok(())
     }
 
-    /// One transaction. Batches that have a result already are passed over; on failure no result is set.
+    /// One group. Batches that have a result already are passed over; on failure no result is set.
     fn transact(
         &mut self,
-        batches: &[Batch],
+        batches: &[Arc<Batch>],
         results: &mut [Option<Result<Outcome, StoreError>>],
     ) -> Result<(), Undone> {
-        self.begin().map_err(Undone::RolledBack)?;
-        let mut group = Group::new(&self.connection, &self.log, std::mem::take(&mut self.queues));
+        let mut words = std::mem::take(&mut self.words);
+        words.clear();
+        let mut ends = Vec::with_capacity(batches.len());
+        for batch in batches {
+            journal::write(batch, &mut words);
+            ends.push(words.len());
+        }
+        let done = self.transact_as(batches, &words, &ends, results);
+        self.words = words;
+        done
+    }
+
+    fn transact_as(
+        &mut self,
+        batches: &[Arc<Batch>],
+        words: &[u8],
+        ends: &[usize],
+        results: &mut [Option<Result<Outcome, StoreError>>],
+    ) -> Result<(), Undone> {
+        if !self.journal.has_room(words.len()) && !self.settle_for_good() {
+            return Err(Undone::Unsure("the journal is full".into()));
+        }
+        self.begin().map_err(|why| Undone::rolled_back(&why))?;
+        let mut group = Group::new(&self.connection, Some(&self.log), std::mem::take(&mut self.queues));
         let mut fresh = Vec::with_capacity(batches.len());
         for (index, batch) in batches.iter().enumerate() {
             if results[index].is_some() {
@@ -357,14 +353,26 @@ impl Committer {
             match group.apply(batch) {
                 Ok(outcome) => fresh.push((index, Ok(outcome))),
                 Err(Broken::Refused(error)) => fresh.push((index, Err(error))),
-                Err(Broken::Ledger(why)) => return Err(self.roll_back(why)),
+                Err(Broken::Ledger(why)) => return Err(self.roll_back(&why)),
             }
         }
         let closed = match group.close() {
             Ok(closed) => closed,
-            Err(why) => return Err(self.roll_back(why)),
+            Err(why) => return Err(self.roll_back(&why)),
         };
-        self.end()?;
+        let done = |(index, result): &(usize, Result<Outcome, StoreError>)| {
+            (*result == Ok(Outcome::Done)).then_some(*index)
+        };
+        let durable: Vec<usize> = fresh.iter().filter_map(done).collect();
+        if !durable.is_empty() {
+            let begin = |index: usize| if index == 0 { 0 } else { ends[index - 1] };
+            let record: Vec<&[u8]> =
+                durable.iter().map(|index| &words[begin(*index)..ends[*index]]).collect();
+            self.journal.append(&record).map_err(|why| Undone::Unsure(why.to_string()))?;
+        }
+        self.release().map_err(|why| Undone::Unsure(why.to_string()))?;
+        self.unsettled += durable.len();
+        self.desk.note(durable.iter().map(|index| &*batches[*index]));
         self.queues = closed.committed();
         for (index, result) in fresh {
             results[index] = Some(result);
@@ -372,56 +380,133 @@ impl Committer {
         Ok(())
     }
 
+    /// A group begins, in the transaction that is open, or in a new one.
     fn begin(&self) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+        if self.connection.is_autocommit() {
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        }
+        self.connection.prepare_cached("SAVEPOINT batches")?.execute([]).map(drop)
     }
 
-    /// Commit.
-    fn end(&self) -> Result<(), Undone> {
-        let committed = self.disk.run(FileOp::Commit, || {
-            Ok(self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])))
+    /// The group is part of the transaction.
+    fn release(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("RELEASE batches")?.execute([]).map(drop)
+    }
+
+    /// Forget what the group did.
+    fn undo(&mut self) -> Result<(), Undone> {
+        if !self.connection.is_autocommit() {
+            let undone = self.connection.execute_batch("ROLLBACK TO batches; RELEASE batches");
+            return undone.map_err(|worse| Undone::Unsure(format!("cannot roll back: {worse}")));
+        }
+        // After some errors SQLite has thrown away the whole transaction; the journal still has the rest of it.
+        self.repeat().map_err(|why| Undone::Unsure(format!("the journal cannot be read again: {why}")))
+    }
+
+    fn roll_back(&mut self, why: &rusqlite::Error) -> Undone {
+        match self.undo() {
+            Ok(()) => Undone::rolled_back(why),
+            Err(undone) => undone,
+        }
+    }
+
+    /// Put into a new transaction what the journal has and the ledger not.
+    fn repeat(&mut self) -> Result<(), String> {
+        let recorded = self.journal.written().map_err(|why| why.to_string())?;
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|why| why.to_string())?;
+        match ledger::repeat(&self.connection, &recorded.groups) {
+            Ok(last) if last == self.journal.sequence() => Ok(()),
+            Ok(last) => Err(format!("it ends at {last} instead of {}", self.journal.sequence())),
+            Err(Broken::Ledger(why)) => Err(why.to_string()),
+            Err(Broken::Refused(why)) => Err(why.to_string()),
+        }
+    }
+
+    /// Commit the transaction that is open: the ledger has what the journal has. Whether it did.
+    fn settle(&mut self) -> bool {
+        if self.connection.is_autocommit() {
+            return true;
+        }
+        if self.desk.failed().is_some() {
+            return false;
+        }
+        let sequence = self.journal.sequence();
+        let committed = self.disk.run(FileOp::Settle, || {
+            Ok(ledger::follow(&self.connection, sequence)
+                .and_then(|()| self.connection.execute_batch("COMMIT")))
         });
         match committed {
-            Ok(Ok(_)) => Ok(()),
-            // No room for the write-ahead log: its last frame, the one that counts, was not written.
-            Ok(Err(why)) if ledger::trouble(&why) == Trouble::Full => Err(self.roll_back(why)),
-            Ok(Err(why)) => Err(Undone::Unsure(why.to_string())),
-            Err(why) => Err(Undone::Unsure(why.to_string())),
+            Ok(Ok(())) => {
+                self.unsettled = 0;
+                self.desk.settled();
+                self.checkpoint();
+                true
+            }
+            // Everything is in the journal, and will be in the ledger after the next start.
+            Ok(Err(why)) => {
+                self.desk.fail(&format!("cannot move the journal into the ledger: {why}"));
+                false
+            }
+            Err(why) => {
+                self.desk.fail(&format!("cannot move the journal into the ledger: {why}"));
+                false
+            }
         }
     }
 
-    fn roll_back(&self, why: rusqlite::Error) -> Undone {
-        // After some errors SQLite has done it by itself.
-        if self.connection.is_autocommit() {
-            return Undone::RolledBack(why);
-        }
-        match self.connection.execute_batch("ROLLBACK") {
-            Ok(()) => Undone::RolledBack(why),
-            Err(worse) => Undone::Unsure(format!("{why}; and cannot roll back: {worse}")),
-        }
+    /// Settle, and make the ledger durable, so that the journal may be written over. Whether it is.
+    fn settle_for_good(&mut self) -> bool {
+        self.settle() && self.task(Box::new(|_| Ok(0))).is_ok()
     }
 
+    /// A transaction of its own, durable by itself. What was settled before it is durable with it.
     fn task(&mut self, task: Task) -> Result<usize, StoreError> {
         if let Some(refusal) = self.desk.refusal() {
             return Err(refusal);
         }
-        let done = self.begin().map_err(Undone::RolledBack).and_then(|()| {
-            let done = task(&self.connection).map_err(|why| self.roll_back(why))?;
-            self.end()?;
-            Ok(done)
+        if !self.settle() {
+            return Err(StoreError::Unavailable("the ledger does not follow the journal".into()));
+        }
+        let sequence = self.journal.sequence();
+        let act = || {
+            self.connection.pragma_update(None, "synchronous", "full")?;
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            let done = task(&self.connection)?;
+            ledger::mark(&self.connection)?;
+            Ok::<_, rusqlite::Error>(done)
+        };
+        let done = act().map_err(|why| {
+            if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
+                return (Trouble::Final, ledger::failure(&why));
+            }
+            (ledger::trouble(&why), ledger::failure(&why))
         });
-        done.map_err(|undone| match undone {
-            Undone::RolledBack(why) => {
-                if ledger::trouble(&why) == Trouble::Final {
-                    self.desk.fail(&format!("ledger: {why}"));
+        let done = done.and_then(|done| {
+            let committed = self.disk.run(FileOp::Settle, || Ok(self.connection.execute_batch("COMMIT")));
+            match committed {
+                Ok(Ok(())) => Ok(done),
+                Ok(Err(why)) => Err((Trouble::Final, StoreError::Unknown(why.to_string()))),
+                Err(why) => Err((Trouble::Final, StoreError::Unknown(why.to_string()))),
+            }
+        });
+        match done {
+            Ok(done) => {
+                if let Err(why) = self.connection.pragma_update(None, "synchronous", "normal") {
+                    tracing::warn!(%why, "the ledger goes on flushing by itself");
                 }
-                ledger::failure(&why)
+                self.journal.rewind(self.journal.run(), sequence);
+                self.checkpoint();
+                Ok(done)
             }
-            Undone::Unsure(why) => {
-                self.desk.fail(&format!("cannot commit: {why}"));
-                StoreError::Unknown(why)
+            Err((Trouble::Final, error)) => {
+                self.desk.fail(&format!("cannot commit: {error}"));
+                Err(error)
             }
-        })
+            Err((_, error)) => {
+                let _ = self.connection.pragma_update(None, "synchronous", "normal");
+                Err(error)
+            }
+        }
     }
 
     /// Move the write-ahead log into the ledger when it has grown.

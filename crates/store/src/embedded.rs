@@ -4,15 +4,19 @@
 //!
 //! ```text
 //! lock            held while the store is open
+//! journal         what the ledger does not have for certain yet
 //! store.db        the ledger, with its write-ahead log beside it
 //! body/           the content log
 //! ```
 //!
-//! A crash leaves what was committed. Opening reads the ledger's table of segments, nothing else, however much waits.
+//! A crash leaves what was committed. Opening puts the journal into the ledger and reads its table of segments, nothing
+//! else, however much waits.
 
-use crate::committer::{Committer, Desk};
-use crate::content::{FileExtent, Log, Writer};
+use crate::committer::Committer;
+use crate::content::{FileExtent, Log, Recent, Writer};
+use crate::desk::{Ahead, Desk};
 use crate::faults::Disk;
+use crate::journal::Journal;
 use crate::ledger::{self, Readers};
 use crate::options::{OpenError, Options};
 use mms::{MmId, Timestamp};
@@ -61,7 +65,12 @@ impl Embedded {
             faults: options.faults.clone(),
         };
         let path = folder.join("store.db");
-        let opened = ledger::open(&path)?;
+        let beside = folder.join("journal");
+        let (mut journal, recorded) = Journal::open(&beside, options.journal_size, disk.clone())
+            .map_err(|why| OpenError::Io { path: beside, doing: "open the journal", why })?;
+        let opened = ledger::open(&path, &recorded)?;
+        drop(recorded);
+        journal.rewind(opened.run, opened.sequence);
         let body = folder.join("body");
         let log = Arc::new(Log::open(&body, lock, &options, disk.clone(), opened.run, &opened.segments)?);
         // The names of what was just made, the folder's own included.
@@ -71,7 +80,7 @@ impl Embedded {
             disk.sync_folder(parent).map_err(io)?;
         }
         let desk = Arc::new(Desk::default());
-        let committer = Committer::new(desk.clone(), log.clone(), opened.connection, disk, options)
+        let committer = Committer::new(desk.clone(), log.clone(), opened.connection, journal, disk, options)
             .map_err(|why| OpenError::Ledger { path: path.clone(), why })?;
         let thread = std::thread::Builder::new().name("committer".into()).spawn(|| committer.run());
         let thread = thread.map_err(|why| OpenError::Io {
@@ -93,13 +102,19 @@ impl Embedded {
         &self.folder
     }
 
-    /// A content as parts of files, in order, for `sendfile`. While they are held their octets stay where they are,
-    /// even when the content is dropped. The record headers are checked here; the octets are not.
+    /// A content from `offset` on as parts of files, in order, for `sendfile`. While they are held their octets stay where
+    /// they are, even when the content is dropped. Their checksums were right, now or lately.
     ///
     /// # Errors
-    /// `Corrupt` when the content is not there.
-    pub fn extents(&self, content: &ContentRef) -> Result<Vec<FileExtent>, StoreError> {
-        self.log.extents(content)
+    /// `Corrupt` when the content is not there, or not what it was.
+    pub fn extents(&self, content: &ContentRef, offset: u64) -> Result<Vec<FileExtent>, StoreError> {
+        self.log.extents(content, offset)
+    }
+
+    /// A content that came lately, if it is still in memory. For one that is not, ask for its [`Embedded::extents`] or read
+    /// it.
+    pub fn recent(&self, content: &ContentRef) -> Option<Recent> {
+        self.log.recent(content)
     }
 
     fn refuse_if_failed(&self) -> Result<(), StoreError> {
@@ -144,27 +159,32 @@ impl Store for Embedded {
         self.log.read(content, offset, into)
     }
 
-    fn commit(&self, batch: Batch, done: Done) {
+    fn commit(&self, batch: Arc<Batch>, done: Done) {
         self.desk.commit(batch, done);
     }
 
     fn ledger(&self, id: MmId) -> Result<Option<StoredLedger>, StoreError> {
+        self.desk.settle(|ahead| ahead.has_mm(id))?;
         self.readers.with(|connection| ledger::ledger(connection, id))
     }
 
     fn once(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.desk.settle(|ahead| ahead.has_word(key))?;
         self.readers.with(|connection| ledger::once(connection, key))
     }
 
     fn queues(&self) -> Result<Vec<QueueHead>, StoreError> {
+        self.desk.settle(Ahead::has_any)?;
         self.readers.with(ledger::queues)
     }
 
     fn entries(&self, queue: &QueueId, after: Option<&Entry>, max: usize) -> Result<Vec<Entry>, StoreError> {
+        self.desk.settle(Ahead::has_any)?;
         self.readers.with(|connection| ledger::entries(connection, queue, after, max))
     }
 
     fn depth(&self, queue: &QueueId, max: u64) -> Result<u64, StoreError> {
+        self.desk.settle(Ahead::has_any)?;
         self.readers.with(|connection| ledger::depth(connection, queue, max))
     }
 
@@ -173,10 +193,12 @@ impl Store for Embedded {
         after: Option<(Timestamp, MmId)>,
         max: usize,
     ) -> Result<Vec<(Timestamp, MmId)>, StoreError> {
+        self.desk.settle(Ahead::has_any)?;
         self.readers.with(|connection| ledger::wakes(connection, after, max))
     }
 
     fn ledgers(&self, after: Option<MmId>, newest_first: bool, max: usize) -> Result<Vec<MmId>, StoreError> {
+        self.desk.settle(Ahead::has_any)?;
         self.readers.with(|connection| ledger::ledgers(connection, after, newest_first, max))
     }
 
@@ -187,10 +209,15 @@ impl Store for Embedded {
         after: Option<&(String, MmId)>,
         max: usize,
     ) -> Result<Vec<(String, MmId)>, StoreError> {
+        self.desk.settle(|ahead| match value {
+            Some(value) => ahead.has_word(value.as_bytes()),
+            None => ahead.has_any(),
+        })?;
         self.readers.with(|connection| ledger::tagged(connection, kind, value, after, max))
     }
 
     fn drain(&self, topic: Topic, after: u64, max: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.desk.settle(Ahead::has_any)?;
         self.readers.with(|connection| ledger::drain(connection, topic, after, max))
     }
 
@@ -229,7 +256,10 @@ impl Store for Embedded {
         }
         let mut half_dead = self.log.half_dead();
         while let Some(segment) = half_dead.pop() {
-            let living = || self.readers.with(|connection| ledger::extents(connection, segment.id));
+            let living = || {
+                self.desk.settle(Ahead::has_any)?;
+                self.readers.with(|connection| ledger::extents(connection, segment.id))
+            };
             maintained.freed += self.log.punch(&segment, living)?;
             if budget.is_spent() && !half_dead.is_empty() {
                 maintained.more = true;

@@ -29,8 +29,10 @@ pub enum FileOp {
     Punch,
     /// Remove a segment.
     Remove,
-    /// Commit a transaction of the ledger.
+    /// Write a group of batches to the journal, and make it durable.
     Commit,
+    /// Commit a transaction of the ledger.
+    Settle,
 }
 
 /// How it is to fail.

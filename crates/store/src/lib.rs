@@ -1,20 +1,22 @@
 //! The cellar: durable truth in one folder of one machine.
 //!
 //! Owns: [`Embedded`], a [`relay::store::Store`] made of a content log (segment files, written in parallel by those who
-//! receive) and a ledger (one SQLite file, written by one committer in durable groups). Never knows: protocols, peers,
-//! what an MM is about, what time it is.
+//! receive), a journal (in which one committer makes groups of batches durable) and a ledger (one SQLite file, which follows
+//! the journal). Never knows: protocols, peers, what an MM is about, what time it is.
 //!
 //! A crash leaves every batch whose callback ran, none in part, and at worst some room that nobody names until its
 //! segment is used again.
 
 mod committer;
 mod content;
+mod desk;
 mod embedded;
 mod faults;
+mod journal;
 mod ledger;
 mod options;
 
-pub use content::FileExtent;
+pub use content::{FileExtent, Recent};
 pub use embedded::Embedded;
 pub use faults::FileOp;
 #[cfg(debug_assertions)]

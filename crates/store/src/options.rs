@@ -30,6 +30,10 @@ pub struct Options {
     pub window: Duration,
     /// Dead segments kept for use again; what is beyond them is removed by `maintain`.
     pub recycled_max: usize,
+    /// Octets of the journal. It is written over from the beginning when it is full and the ledger is durable so far.
+    pub journal_size: u64,
+    /// Batches in one transaction of the ledger, which follows behind the journal.
+    pub settle_batches: usize,
     /// Octets of the ledger's write-ahead log from which on the committer moves them into the ledger.
     pub checkpoint_size: u64,
     /// Segment files kept open, at most, besides those in use.
@@ -55,6 +59,8 @@ impl Default for Options {
             group_octets: 16 << 20,
             window: Duration::from_micros(300),
             recycled_max: 4,
+            journal_size: 16 << 20,
+            settle_batches: 1024,
             checkpoint_size: 64 << 20,
             open_files_max: 256,
             #[cfg(debug_assertions)]
@@ -123,6 +129,13 @@ pub enum OpenError {
         /// The last schema that this program knows.
         known: i64,
     },
+    /// The journal does not go with the ledger.
+    Journal {
+        /// The ledger.
+        path: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
     /// The ledger cannot be read or brought up to date.
     Ledger {
         /// The file.
@@ -161,6 +174,12 @@ impl fmt::Display for OpenError {
                 f,
                 "{} was written by a later version (schema {found}, this one knows up to {known}); run that version, \
                  or restore a backup from before the upgrade",
+                path.display()
+            ),
+            Self::Journal { path, why } => write!(
+                f,
+                "the journal beside {} does not go with it: {why}; the files of a data folder belong together: restore all \
+                 of them from one backup",
                 path.display()
             ),
             Self::Ledger { path, why } => write!(

@@ -214,7 +214,8 @@ impl Pair {
                 for (index, (model, other)) in built.into_iter().enumerate() {
                     expected.push(commit(&self.memory, model.need, model.ops));
                     let tx = tx.clone();
-                    self.embedded.commit(other, Box::new(move |result| tx.send((index, result)).unwrap()));
+                    self.embedded
+                        .commit(other.into(), Box::new(move |result| tx.send((index, result)).unwrap()));
                 }
                 for (index, expected) in expected.into_iter().enumerate() {
                     assert_eq!(rx.recv().unwrap(), (index, expected));
@@ -265,7 +266,7 @@ impl Pair {
                     let from = whole.len().min(offset as usize);
                     assert!(part[..n] == whole[from..whole.len().min(from + 700)]);
                 }
-                let extents = self.embedded.extents(&b).unwrap();
+                let extents = self.embedded.extents(&b, 0).unwrap();
                 assert_eq!(extents.iter().map(|extent| extent.len).sum::<u64>(), b.len);
             }
         }

@@ -7,12 +7,13 @@ use relay::store::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::Options;
+use store::{Embedded, Options};
 
 const FOLDER: &str = "STORE_TEST_FOLDER";
 const FIRST: &str = "STORE_TEST_FIRST";
@@ -175,12 +176,13 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_torn_write_ahead_log_ends_earlier() {
+fn a_torn_write_ahead_log_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("store"), small());
     for n in 0..30 {
         arrive(&store, n, len(n)).unwrap();
     }
+    store.queues().unwrap(); // so that all of it is in the write-ahead log, of which nothing was flushed
     for (i, cut) in [0, 1, 100, 4096, 20_000, 60_000, 100_000].into_iter().enumerate() {
         let torn = folder.path().join(i.to_string());
         copy(&folder.path().join("store"), &torn);
@@ -189,8 +191,43 @@ fn a_torn_write_ahead_log_ends_earlier() {
         log.set_len(left).unwrap();
         log.write_all_at(&octets(i as u64, 3000), left).unwrap(); // garbage where more was to come
         let torn = open(&torn, small());
+        (0..30).for_each(|n| assert_arrived(&torn, n, len(n)));
+        arrive(&torn, 100, 30_000).unwrap();
+        assert_arrived(&torn, 100, 30_000);
+    }
+}
+
+#[test]
+fn a_torn_journal_ends_earlier() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, whole) = (folder.path().join("base"), folder.path().join("whole"));
+    let options = || Options { journal_size: 1 << 20, ..small() };
+    let store = open(&base, options());
+    copy(&base, &whole); // a ledger that knows nothing of what comes
+    for n in 0..30 {
+        arrive(&store, n, len(n)).unwrap();
+    }
+    for part in ["journal", "body"] {
+        let (from, to) = (base.join(part), whole.join(part));
+        if from.is_file() {
+            fs::copy(from, to).unwrap();
+            continue;
+        }
+        for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+    let journal = fs::read(whole.join("journal")).unwrap();
+    let end = journal.iter().rposition(|octet| *octet != 0).unwrap();
+    let mut seen = BTreeSet::new();
+    for (i, at) in (0..end).step_by(end / 40).chain([end + 40]).enumerate() {
+        let torn = folder.path().join(i.to_string());
+        copy(&whole, &torn);
+        let file = File::options().write(true).open(torn.join("journal")).unwrap();
+        file.write_all_at(&octets(i as u64, 3000), at as u64).unwrap(); // garbage instead of what was to come
+        let torn = open(&torn, options());
         let there = torn.ledgers(None, false, 100).unwrap().len() as u64;
-        assert!(if cut == 0 { there == 30 } else { there < 30 });
+        seen.insert(there);
         for n in 0..30 {
             if n < there {
                 assert_arrived(&torn, n, len(n));
@@ -201,6 +238,22 @@ fn a_torn_write_ahead_log_ends_earlier() {
         arrive(&torn, 100, 30_000).unwrap();
         assert_arrived(&torn, 100, 30_000);
     }
+    assert!(seen.contains(&0) && seen.contains(&30) && seen.len() > 15, "{seen:?}");
+}
+
+#[test]
+fn a_journal_of_another_time_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, old) = (folder.path().join("base"), folder.path().join("old"));
+    let store = open(&base, small());
+    arrive(&store, 0, 100).unwrap();
+    store.queues().unwrap();
+    copy(&base, &old);
+    (1..90).for_each(|n| arrive(&store, n, 100).map(drop).unwrap()); // the journal was written over meanwhile
+    drop(store);
+    fs::copy(base.join("journal"), old.join("journal")).unwrap();
+    let why = Embedded::open(&old, small()).unwrap_err().to_string();
+    assert!(why.contains("restore all of them from one backup"), "{why}");
 }
 
 #[test]
@@ -210,7 +263,8 @@ fn garbage_in_segments_harms_nobody() {
     for n in 0..5 {
         arrive(&store, n, 6000).unwrap();
     }
-    let end = store.extents(&store.ledger(mm(4)).unwrap().unwrap().content.unwrap()).unwrap().pop().unwrap();
+    let end =
+        store.extents(&store.ledger(mm(4)).unwrap().unwrap().content.unwrap(), 0).unwrap().pop().unwrap();
     drop(store);
     let body = folder.path().join("body");
     let tail = end.offset + end.len;
@@ -234,22 +288,30 @@ fn damaged_content_is_told_and_the_rest_flows() {
     for n in 0..4 {
         arrive(&store, n, 9000).unwrap();
     }
-    let content = |n| store.ledger(mm(n)).unwrap().unwrap().content.unwrap();
-    let damage = |n: u64, piece: usize, at: u64, octet: u8| {
-        let extent = store.extents(&content(n)).unwrap().swap_remove(piece);
-        extent.file.write_all_at(&[octet], extent.offset + at).unwrap();
+    let place = |n: u64, piece: usize| {
+        let content = store.ledger(mm(n)).unwrap().unwrap().content.unwrap();
+        let extent = store.extents(&content, 0).unwrap().swap_remove(piece);
+        (extent.offset, fs::read_link(format!("/proc/self/fd/{}", extent.file.as_raw_fd())).unwrap())
     };
+    let places = [place(1, 1), place(2, 0)];
+    // What this run has just written it reads out of the same memory; what an earlier one wrote it does not believe.
+    drop(store);
+    let damage = |(offset, path): &(u64, std::path::PathBuf), octets: &[u8], at: i64| {
+        let file = File::options().write(true).open(path).unwrap();
+        file.write_all_at(octets, offset.saturating_add_signed(at)).unwrap();
+    };
+    let store = open(folder.path(), small());
+    let content = |n| store.ledger(mm(n)).unwrap().unwrap().content.unwrap();
     let right = octets(1, 9000)[4096 + 9];
-    damage(1, 1, 9, right ^ 1);
+    damage(&places[0], &[right ^ 1], 9);
     assert!(matches!(read(&store, &content(1)), Err(StoreError::Corrupt(_))));
     let mut part = [0; 100];
     assert_eq!(store.read_content(&content(1), 0, &mut part), Ok(100), "the first record is whole");
     assert!(matches!(store.read_content(&content(1), 5000, &mut part), Err(StoreError::Corrupt(_))));
+    assert!(matches!(store.extents(&content(1), 0), Err(StoreError::Corrupt(_))));
     // A header is damaged: not even its place is believed.
-    let extent = store.extents(&content(2)).unwrap().remove(0);
-    extent.file.write_all_at(b"X", extent.offset - 20).unwrap();
-    drop(extent);
-    assert!(matches!(store.extents(&content(2)), Err(StoreError::Corrupt(_))));
+    damage(&places[1], b"X", -20);
+    assert!(matches!(store.extents(&content(2), 0), Err(StoreError::Corrupt(_))));
     for n in [0, 3] {
         assert_arrived(&store, n, 9000);
     }

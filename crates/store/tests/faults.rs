@@ -115,7 +115,7 @@ fn every_operation_fails_once() {
                 Ok(store) => {
                     let fates = scenario(&store);
                     let hit = *faults.hit.lock().unwrap();
-                    if matches!(hit, Some(FileOp::Sync | FileOp::Commit)) {
+                    if matches!(hit, Some(FileOp::Sync | FileOp::Commit | FileOp::Settle)) {
                         // Final: not another word of success, and it says so.
                         assert!(store.health().failed.is_some(), "{}", what());
                         assert!(
@@ -138,7 +138,7 @@ fn every_operation_fails_once() {
             *hits.entry(format!("{op:?}")).or_insert(0) += 1;
         }
     }
-    for op in ["Create", "Allocate", "Write", "Sync", "SyncFolder", "Punch", "Remove", "Commit"] {
+    for op in ["Create", "Allocate", "Write", "Sync", "SyncFolder", "Punch", "Remove", "Commit", "Settle"] {
         assert!(hits.contains_key(op), "no {op} was ever failed: {hits:?}");
     }
 }

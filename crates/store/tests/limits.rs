@@ -17,7 +17,7 @@ fn one_folder_opens_once() {
     assert!(again.to_string().contains(folder.path().to_str().unwrap()), "{again}");
     // Whoever still writes or reads octets there has it open as well.
     arrive(&store, 1, 100).unwrap();
-    let extents = store.extents(&store.ledger(mm(1)).unwrap().unwrap().content.unwrap()).unwrap();
+    let extents = store.extents(&store.ledger(mm(1)).unwrap().unwrap().content.unwrap(), 0).unwrap();
     let writer = store.content_writer(None).unwrap();
     drop(store);
     assert!(matches!(Embedded::open(folder.path(), small()), Err(OpenError::Locked { .. })));
@@ -98,7 +98,7 @@ fn a_full_ledger_is_not_the_end() {
     for n in 0..120 {
         let tx = tx.clone();
         let batch = Batch { need: vec![], ops: vec![put(n), Op::Enqueue(entry("peer.example", n, 0))] };
-        store.commit(batch, Box::new(move |result| tx.send((n, result)).unwrap()));
+        store.commit(batch.into(), Box::new(move |result| tx.send((n, result)).unwrap()));
     }
     let results: Vec<_> = rx.iter().take(120).collect();
     let done: Vec<_> =
@@ -140,7 +140,7 @@ fn the_write_ahead_log_stays_short() {
 #[test]
 fn a_reader_that_stays_is_survived() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), Options { checkpoint_size: 100_000, ..small() });
+    let store = open(folder.path(), Options { checkpoint_size: 100_000, settle_batches: 1, ..small() });
     arrive(&store, 0, 10).unwrap();
     let stayer = Connection::open(folder.path().join("store.db")).unwrap();
     stayer.execute_batch("BEGIN; SELECT count(*) FROM mm").unwrap();
@@ -164,7 +164,7 @@ fn what_is_queued_is_finished_on_closing() {
     for n in 0..200 {
         let tx = tx.clone();
         store.commit(
-            Batch { need: vec![], ops: vec![put(n)] },
+            Batch { need: vec![], ops: vec![put(n)] }.into(),
             Box::new(move |result| tx.send(result).unwrap()),
         );
     }
@@ -179,7 +179,10 @@ fn what_is_queued_is_finished_on_closing() {
 fn a_panicking_callback_harms_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), small());
-    store.commit(Batch { need: vec![], ops: vec![put(1)] }, Box::new(|_| panic!("a careless callback")));
+    store.commit(
+        Batch { need: vec![], ops: vec![put(1)] }.into(),
+        Box::new(|_| panic!("a careless callback")),
+    );
     assert_eq!(commit(&store, vec![], vec![put(2)]), Ok(Outcome::Done));
     assert!(store.ledger(mm(1)).unwrap().is_some());
     assert_eq!(store.health().failed, None);

@@ -76,7 +76,7 @@ fn an_old_reference_never_shows_a_new_content() {
         remove(&store, n);
     }
     assert!(matches!(read(&store, &old), Err(StoreError::Corrupt(_))));
-    assert!(matches!(store.extents(&old), Err(StoreError::Corrupt(_))));
+    assert!(matches!(store.extents(&old, 0), Err(StoreError::Corrupt(_))));
     let keep = Op::KeepContent { id: mm(50), content: old };
     assert!(matches!(commit(&store, vec![], vec![put(50), keep]), Err(StoreError::Unavailable(_))));
     assert_eq!(store.ledger(mm(50)), Ok(None));
@@ -88,7 +88,7 @@ fn a_reader_keeps_its_octets() {
     let store = open(folder.path(), small());
     arrive(&store, 0, 30_000).unwrap();
     let content = store.ledger(mm(0)).unwrap().unwrap().content.unwrap();
-    let extents = store.extents(&content).unwrap();
+    let extents = store.extents(&content, 0).unwrap();
     remove(&store, 0);
     for n in 1..40 {
         arrive(&store, n, 30_000).unwrap();
@@ -190,7 +190,7 @@ fn housekeeping_keeps_to_its_budget() {
     for n in 0..1200 {
         let ops = vec![Op::Remember { key: key(n), value: vec![], keep_until: at(5) }];
         let done: Done = Box::new(|result| assert_eq!(result, Ok(Outcome::Done)));
-        store.commit(Batch { need: vec![], ops }, done);
+        store.commit(Batch { need: vec![], ops }.into(), done);
     }
     let mut forgotten = Vec::new();
     loop {
@@ -242,7 +242,7 @@ fn big_and_crumbled_contents() {
     }
     assert_eq!(store.read_content(&of(1), 5_000_000, &mut slice), Ok(0));
     assert_eq!(store.read_content(&of(1), u64::MAX, &mut slice), Ok(0));
-    let extents = store.extents(&of(1)).unwrap();
+    let extents = store.extents(&of(1), 0).unwrap();
     let mut whole = Vec::new();
     for extent in extents {
         let mut part = vec![0; extent.len as usize];

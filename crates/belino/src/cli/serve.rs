@@ -24,7 +24,7 @@ pub fn init_log(common: &Common, standard: &str) -> anyhow::Result<()> {
             .map_err(|e| anyhow::anyhow!("--log {filter:?}: {e}; try error, warn, info, debug or trace"))?,
         None => EnvFilter::new(standard),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(crate::lines::Lines);
     if common.log_json {
         let _ = builder.json().flatten_event(true).try_init();
     } else {

@@ -1,19 +1,18 @@
 //! One connection to one peer: the sans-IO client session and the socket under it.
 
-use super::mail::Mail;
+use super::mail::{Body, Mail};
 use crate::clock::Clock;
 use crate::config::HouseLimits;
-use relay::store::Store;
 use relay::{Carried, Errand, Told};
+use rustix::net::SendFlags;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use store::Embedded;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpSocket, TcpStream};
 use wire::smtp::Reply;
 use wire::smtp::client::{Event, NotSent, Report, Session, Stage, Transaction, Trouble, Verdict};
-
-/// Octets of a body read from the store at once.
-const CHUNK: usize = 256 << 10;
 
 /// A connection that is greeted and ready, or in the middle of an errand.
 pub struct Connection {
@@ -104,7 +103,7 @@ impl Connection {
         &mut self,
         clock: &Clock,
         limits: &HouseLimits,
-        store: &dyn Store,
+        store: &Embedded,
         mail: &Mail,
         errand: &Errand,
     ) -> (Outcome, bool) {
@@ -144,7 +143,7 @@ impl Connection {
         loop {
             match self.next(clock, limits.reply).await {
                 Event::SendContent => match self.send_content(clock, limits, store, mail).await {
-                    Ok(()) => self.session.content_sent(),
+                    Ok(()) => self.session.content_ended(),
                     Err(Some(why)) => return (Outcome::Over(Carried::Unable(why)), false),
                     Err(None) => {
                         if let Event::Done(report) = self.session.lost() {
@@ -182,34 +181,84 @@ impl Connection {
         &mut self,
         clock: &Clock,
         limits: &HouseLimits,
-        store: &dyn Store,
+        store: &Embedded,
         mail: &Mail,
     ) -> Result<(), Option<String>> {
-        let lost = |()| None;
-        let Some((content, begin)) = &mail.body else {
-            return self.write(clock, limits.content_idle, &mail.head).await.map_err(lost);
+        let patience = limits.content_idle;
+        let sent = match &mail.body {
+            None => self.write_all(clock, patience, [&mail.head, Session::TERMINATOR, &[]]).await,
+            Some(Body { begin, octets: Some(octets), .. }) => {
+                let body = octets.get(*begin as usize..).unwrap_or_default();
+                self.write_all(clock, patience, [&mail.head, body, Session::TERMINATOR]).await
+            }
+            Some(Body { content, begin, octets: None }) => {
+                let extents = store.extents(content, *begin).map_err(|e| Some(e.to_string()))?;
+                self.begin_content(clock, patience, &mail.head).await.map_err(|()| None)?;
+                for extent in &extents {
+                    self.send_file(clock, patience, extent).await?;
+                }
+                self.write(clock, patience, Session::TERMINATOR).await
+            }
         };
-        let mut offset = *begin;
-        let first = (content.len - offset).min((CHUNK - mail.head.len().min(CHUNK)) as u64) as usize;
-        // The header and the beginning of the body leave together: no small segment between them.
-        let mut octets = Vec::with_capacity(mail.head.len() + first);
-        octets.extend_from_slice(&mail.head);
-        let mut have = mail.head.len();
-        octets.resize(have + first, 0);
-        loop {
-            let n =
-                store.read_content(content, offset, &mut octets[have..]).map_err(|e| Some(e.to_string()))?;
-            if n < octets.len() - have {
-                return Err(Some("the stored content is shorter than its ledger says".into()));
+        sent.map_err(|()| None)
+    }
+
+    /// Write all three with as few system calls as may be: no small segment goes before or behind the body.
+    async fn write_all(&mut self, clock: &Clock, patience: Duration, parts: [&[u8]; 3]) -> Result<(), ()> {
+        let mut left: usize = parts.iter().map(|part| part.len()).sum();
+        let mut slices = parts.map(IoSlice::new);
+        let mut slices = &mut slices[..];
+        while left > 0 {
+            match clock.within(patience, self.socket.write_vectored(slices)).await {
+                Some(Ok(n)) if n > 0 => {
+                    IoSlice::advance_slices(&mut slices, n);
+                    left -= n;
+                }
+                _ => return Err(()),
             }
-            self.write(clock, limits.content_idle, &octets).await.map_err(lost)?;
-            offset += n as u64;
-            if offset >= content.len {
-                return Ok(());
-            }
-            have = 0;
-            octets.resize((content.len - offset).min(CHUNK as u64) as usize, 0);
         }
+        Ok(())
+    }
+
+    /// Write the header, and tell the system that the body follows at once.
+    async fn begin_content(
+        &mut self,
+        clock: &Clock,
+        patience: Duration,
+        mut octets: &[u8],
+    ) -> Result<(), ()> {
+        while !octets.is_empty() {
+            let send = || Ok(rustix::net::send(&self.socket, octets, SendFlags::MORE | SendFlags::NOSIGNAL)?);
+            match clock.within(patience, self.socket.async_io(Interest::WRITABLE, send)).await {
+                Some(Ok(n)) if n > 0 => octets = &octets[n..],
+                _ => return Err(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Let the system copy a part of a file to the socket.
+    async fn send_file(
+        &mut self,
+        clock: &Clock,
+        patience: Duration,
+        extent: &store::FileExtent,
+    ) -> Result<(), Option<String>> {
+        let (mut offset, end) = (extent.offset, extent.offset + extent.len);
+        while offset < end {
+            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            let mut from = offset;
+            let send = || -> io::Result<usize> {
+                from = offset;
+                Ok(rustix::fs::sendfile(&self.socket, &*extent.file, Some(&mut from), left)?)
+            };
+            match clock.within(patience, self.socket.async_io(Interest::WRITABLE, send)).await {
+                Some(Ok(0)) => return Err(Some("the stored content ends too early".into())),
+                Some(Ok(n)) => offset += n as u64,
+                _ => return Err(None),
+            }
+        }
+        Ok(())
     }
 }
 

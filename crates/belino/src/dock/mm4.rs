@@ -29,7 +29,9 @@ use wire::smtp::server::{Capabilities, Ending, Envelope, Event, Phase, Session};
 use wire::smtp::{Limits, Reply};
 
 /// Octets read from a socket at once while content comes in.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
+/// Buffers of [`CHUNK`] octets kept for the next content: 8 MiB.
+const SPARE_MAX: usize = 64;
 /// Octets read at once between messages: an idle connection costs little.
 const COMMAND_CHUNK: usize = 4 << 10;
 
@@ -47,6 +49,8 @@ pub struct Dock {
     sessions: Mutex<HashMap<PeerName, usize>>,
     /// Probes that listen to what a peer answers them.
     pub listeners: Listeners,
+    /// Buffers for content, between two uses.
+    buffers: Buffers,
     /// Turns `true` when the house stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -61,7 +65,8 @@ impl Dock {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (sessions, listeners) = (Mutex::default(), Listeners::default());
-        Self { config: RwLock::new(config), store, heart, clock, sessions, listeners, stop }
+        let buffers = Buffers::default();
+        Self { config: RwLock::new(config), store, heart, clock, sessions, listeners, buffers, stop }
     }
 
     /// The configuration in force.
@@ -240,7 +245,7 @@ impl Reader {
                 Phase::Content => self.config.limits.content_idle,
                 _ => self.config.limits.idle,
             };
-            make_room(&mut buffer, session.phase());
+            self.dock.buffers.fit(&mut buffer, session.phase());
             let clock = self.dock.clock.clone();
             let idle = matches!(session.phase(), Phase::Command);
             let read = tokio::select! {
@@ -461,15 +466,39 @@ fn smtp_reply(reply: &relay::Reply) -> Reply {
     }
 }
 
-/// Room for the next read: much inside content, little between messages.
-fn make_room(buffer: &mut Vec<u8>, phase: Phase) {
-    match phase {
-        Phase::Content => buffer.reserve(CHUNK.saturating_sub(buffer.len()).max(COMMAND_CHUNK)),
-        _ => {
-            if buffer.len() < COMMAND_CHUNK && buffer.capacity() > 2 * COMMAND_CHUNK {
-                buffer.shrink_to(COMMAND_CHUNK);
+/// Buffers for content that go from one connection to the next: an idle connection holds a small one only.
+#[derive(Default)]
+struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    /// Room for the next read: much inside content, little between messages.
+    fn fit(&self, buffer: &mut Vec<u8>, phase: Phase) {
+        let is_big = buffer.capacity() >= CHUNK;
+        match phase {
+            Phase::Content if !is_big => {
+                let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let mut big = spare.unwrap_or_else(|| Vec::with_capacity(CHUNK));
+                big.append(buffer);
+                *buffer = big;
             }
+            Phase::Content => {}
+            _ if is_big && buffer.len() < COMMAND_CHUNK => {
+                let mut small = Vec::with_capacity(2 * COMMAND_CHUNK);
+                small.append(buffer);
+                self.put_back(std::mem::replace(buffer, small));
+            }
+            _ => {}
+        }
+        if buffer.capacity() - buffer.len() < COMMAND_CHUNK {
             buffer.reserve(COMMAND_CHUNK);
+        }
+    }
+
+    fn put_back(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_MAX && buffer.capacity() >= CHUNK {
+            spare.push(buffer);
         }
     }
 }

@@ -7,8 +7,10 @@
 
 use super::place::Place;
 use super::reader::Verified;
+use super::recent::Shelf;
 use super::record::HEADER;
 use super::segment::{Segment, file_name};
+
 use crate::faults::{Disk, is_full};
 use crate::options::{OpenError, Options};
 use relay::store::{ContentRef, StoreError};
@@ -48,6 +50,7 @@ pub(crate) struct Log {
     /// Octets that may be reserved before the disk is asked again how much is free.
     unasked: AtomicU64,
     pub(super) verified: Verified,
+    pub(super) shelf: Shelf,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +116,7 @@ impl Log {
             low: AtomicBool::new(false),
             unasked: AtomicU64::new(0),
             verified: Verified::default(),
+            shelf: Shelf::new(SHELF_OCTETS),
         })
     }
 
@@ -278,6 +282,11 @@ impl Log {
         segment.flush(|file| self.disk.sync(file))
     }
 
+    /// Whoever has this content in memory does not need it any more.
+    pub(crate) fn forget_recent(&self, content: u64) {
+        self.shelf.drop(content);
+    }
+
     /// (living, stored) octets.
     pub(crate) fn octets(&self) -> (u64, u64) {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
@@ -373,6 +382,9 @@ pub(super) fn trouble(doing: &str, why: &io::Error) -> StoreError {
         StoreError::Unavailable(format!("cannot {doing}: {why}"))
     }
 }
+
+/// Octets of contents that came lately, and of buffers for the next ones, kept in memory.
+const SHELF_OCTETS: usize = 16 << 20;
 
 /// Octets that a record adds to its piece.
 pub(super) const OVERHEAD: u64 = HEADER as u64;

@@ -10,6 +10,7 @@
 mod log;
 mod place;
 mod reader;
+mod recent;
 mod record;
 mod segment;
 mod writer;
@@ -17,5 +18,6 @@ mod writer;
 pub(crate) use log::{Log, OldSegment};
 pub(crate) use place::Place;
 pub use reader::FileExtent;
+pub use recent::Recent;
 pub(crate) use segment::Segment;
 pub(crate) use writer::Writer;

@@ -4,6 +4,7 @@
 
 use super::log::{Log, OVERHEAD, trouble};
 use super::place::{Piece, Place};
+use super::recent::Recent;
 use super::record::{HEADER, Header};
 use super::segment::Segment;
 use relay::store::{ContentRef, StoreError};
@@ -28,7 +29,8 @@ pub struct FileExtent {
     _lock: Arc<File>,
 }
 
-/// Records whose checksum was right, as far as remembered: (generation, content, piece).
+/// Records whose checksum was right, as far as remembered: (generation, content, piece). One that was just written counts:
+/// its octets come out of the same memory again.
 #[derive(Debug)]
 pub(crate) struct Verified {
     slots: Mutex<Box<[(u64, u64, u32)]>>,
@@ -36,7 +38,7 @@ pub(crate) struct Verified {
 
 impl Default for Verified {
     fn default() -> Self {
-        Self { slots: Mutex::new(vec![(0, 0, 0); 512].into()) }
+        Self { slots: Mutex::new(vec![(0, 0, 0); 8192].into()) }
     }
 }
 
@@ -50,7 +52,7 @@ impl Verified {
         slots[Self::slot(slots.len(), key)] == key
     }
 
-    fn learn(&self, key: (u64, u64, u32)) {
+    pub(super) fn learn(&self, key: (u64, u64, u32)) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = Self::slot(slots.len(), key);
         slots[slot] = key;
@@ -105,18 +107,35 @@ impl Log {
 
     /// Octets of one piece from `skip` on.
     fn read_piece(&self, place: &Place, piece: &Piece, skip: u64, into: &mut [u8]) -> Result<(), StoreError> {
-        let key = (piece.generation, place.content, piece.part);
         if into.len() == piece.len as usize {
             return self.read_whole(place, piece, into);
         }
-        let (_segment, file, mut check) = self.locate(place, piece)?;
-        let data = piece.offset + OVERHEAD;
-        if !self.verified.knows(key) {
+        let (_segment, file) = self.confirmed(place, piece)?;
+        file.read_exact_at(into, piece.offset + OVERHEAD + skip).map_err(|why| unreadable(piece, &why))
+    }
+
+    /// The segment of a piece and its file, once its checksum was right, now or lately. While the `Arc` is held, the piece
+    /// stays where it is.
+    fn confirmed(&self, place: &Place, piece: &Piece) -> Result<(Arc<Segment>, Arc<File>), StoreError> {
+        let key = (piece.generation, place.content, piece.part);
+        let known = self.verified.knows(key);
+        // A segment without holes still has under this generation what was written to it.
+        if known && let Some(segment) = self.segment(piece.segment, piece.generation) {
+            let unpunched = segment.punched.read().unwrap_or_else(PoisonError::into_inner);
+            if unpunched.is_none() {
+                let file = segment.file().map_err(|why| unreadable(piece, &why))?;
+                drop(unpunched);
+                return Ok((segment, file));
+            }
+        }
+        let (segment, file, mut check) = self.locate(place, piece)?;
+        if !known {
             let mut scratch = vec![0; (64 << 10).min(piece.len as usize)];
             let mut at = 0;
             while at < u64::from(piece.len) {
                 let n = scratch.len().min((u64::from(piece.len) - at) as usize);
-                file.read_exact_at(&mut scratch[..n], data + at).map_err(|why| unreadable(piece, &why))?;
+                let from = piece.offset + OVERHEAD + at;
+                file.read_exact_at(&mut scratch[..n], from).map_err(|why| unreadable(piece, &why))?;
                 check.take(&scratch[..n]);
                 at += n as u64;
             }
@@ -125,7 +144,7 @@ impl Log {
             }
             self.verified.learn(key);
         }
-        file.read_exact_at(into, data + skip).map_err(|why| unreadable(piece, &why))
+        Ok((segment, file))
     }
 
     /// A whole piece with one call.
@@ -148,16 +167,25 @@ impl Log {
         if check.holds() { Ok(()) } else { Err(lost(piece, "fails its checksum")) }
     }
 
-    /// The content as parts of files. The headers of its records are checked, their checksums are not.
-    pub(crate) fn extents(&self, content: &ContentRef) -> Result<Vec<FileExtent>, StoreError> {
+    /// The content, if it came lately and is still in memory.
+    pub(crate) fn recent(&self, content: &ContentRef) -> Option<Recent> {
+        self.shelf.get(Place::parse(content)?.content)
+    }
+
+    /// The content from `offset` on as parts of files, their checksums right now or lately.
+    pub(crate) fn extents(&self, content: &ContentRef, offset: u64) -> Result<Vec<FileExtent>, StoreError> {
         let place = Self::place(content)?;
         let mut extents = Vec::with_capacity(place.records() as usize);
-        for piece in place.pieces(0) {
-            let (segment, file, _) = self.locate(&place, &piece)?;
+        for piece in place.pieces(offset / u64::from(place.piece)) {
+            let skip = offset.saturating_sub(piece.start);
+            if skip >= u64::from(piece.len) {
+                continue;
+            }
+            let (segment, file) = self.confirmed(&place, &piece)?;
             extents.push(FileExtent {
                 file,
-                offset: piece.offset + OVERHEAD,
-                len: piece.len.into(),
+                offset: piece.offset + OVERHEAD + skip,
+                len: u64::from(piece.len) - skip,
                 _segment: segment,
                 _lock: self.lock.clone(),
             });

@@ -31,10 +31,11 @@ impl From<rusqlite::Error> for Broken {
 
 type Result<T> = std::result::Result<T, Broken>;
 
-/// A transaction under way.
+/// A group of batches under way, within a transaction.
 pub(crate) struct Group<'a> {
     connection: &'a Connection,
-    log: &'a Log,
+    /// `None` while what the journal has is put into the ledger: then the log is not open yet, and nothing is asked of it.
+    log: Option<&'a Log>,
     /// Queues by name, those included that this transaction made.
     queues: HashMap<Arc<str>, i64>,
     /// The last number in each topic that was touched.
@@ -59,8 +60,35 @@ struct Mm {
 
 impl<'a> Group<'a> {
     /// `queues` may be what an earlier, committed group learned.
-    pub(crate) fn new(connection: &'a Connection, log: &'a Log, queues: HashMap<Arc<str>, i64>) -> Self {
+    pub(crate) fn new(
+        connection: &'a Connection,
+        log: Option<&'a Log>,
+        queues: HashMap<Arc<str>, i64>,
+    ) -> Self {
         Self { connection, log, queues, topics: BTreeMap::new(), segments: BTreeMap::new(), pins: Vec::new() }
+    }
+
+    /// Apply ops whose needs were met when the journal took them.
+    pub(crate) fn repeat(&mut self, ops: &[Op]) -> Result<()> {
+        let places = ops.iter().filter_map(|op| match op {
+            Op::KeepContent { content, .. } => Some(Place::parse(content)),
+            _ => None,
+        });
+        let lost =
+            || Broken::Refused(StoreError::Corrupt("the journal names a place that cannot be read".into()));
+        let places = places.collect::<Option<Vec<_>>>().ok_or_else(lost)?;
+        self.carry_out(Vec::new(), ops, places)
+    }
+
+    fn carry_out(&mut self, mut mms: Vec<Mm>, ops: &[Op], places: Vec<Place>) -> Result<()> {
+        let mut kept = places.into_iter();
+        for (index, op) in ops.iter().enumerate() {
+            self.apply_op(op, index, &mut mms, &mut kept)?;
+        }
+        for mm in mms {
+            self.write_mm(mm, ops)?;
+        }
+        Ok(())
     }
 
     /// Judge the needs; if they hold, apply the ops.
@@ -69,19 +97,13 @@ impl<'a> Group<'a> {
         if let Some(unmet) = self.unmet(&batch.need, &mut mms)? {
             return Ok(unmet);
         }
-        let kept = self.pin(&batch.ops)?;
+        let places = self.pin(&batch.ops)?;
         for need in &batch.need {
             if let Need::Once { key, value, keep_until } = need {
                 self.remember(key, value, *keep_until)?;
             }
         }
-        let mut kept = kept.into_iter();
-        for (index, op) in batch.ops.iter().enumerate() {
-            self.apply_op(op, index, &mut mms, &mut kept)?;
-        }
-        for mm in mms {
-            self.write_mm(mm, &batch.ops)?;
-        }
+        self.carry_out(mms, &batch.ops, places)?;
         Ok(Outcome::Done)
     }
 
@@ -119,7 +141,8 @@ impl<'a> Group<'a> {
         let mut places = Vec::new();
         for op in ops {
             if let Op::KeepContent { content, .. } = op {
-                let (place, pins) = self.log.pin(content, lives).map_err(Broken::Refused)?;
+                let Some(log) = self.log else { continue };
+                let (place, pins) = log.pin(content, lives).map_err(Broken::Refused)?;
                 places.push(place);
                 self.pins.extend(pins);
             }
@@ -269,7 +292,10 @@ impl<'a> Group<'a> {
         let Some(content) = mm.content.take() else { return Ok(()) };
         mm.content_changed = true;
         match Place::parse(&content) {
-            Some(place) => self.count(&place, id, -1),
+            Some(place) => {
+                self.log.inspect(|log| log.forget_recent(place.content));
+                self.count(&place, id, -1)
+            }
             None => {
                 tracing::error!(%id, "the place of a dropped content cannot be read; its room is not freed");
                 Ok(())
@@ -290,6 +316,8 @@ impl<'a> Group<'a> {
                 delete.execute(params![run.segment, run.offset, Id::of(id)])?;
             }
             let counted = self.segments.entry(run.segment).or_insert((run.generation, 0));
+            // Only in a journal that is read again can a segment die and live anew within one group.
+            counted.0 = counted.0.max(run.generation);
             counted.1 += sign * len as i64;
         }
         Ok(())
@@ -405,7 +433,13 @@ impl<'a> Group<'a> {
         let mut living = Vec::with_capacity(self.segments.len());
         for (id, (generation, change)) in self.segments {
             // A segment whose file was lost is not there; nor is its count.
-            let Some(segment) = self.log.segment(id, generation) else { continue };
+            let Some(segment) = self.log.and_then(|log| log.segment(id, generation)) else {
+                match self.log {
+                    Some(_) => continue,
+                    None => recount(self.connection, id, generation)?,
+                }
+                continue;
+            };
             let live = segment.live.load(Ordering::Relaxed).saturating_add_signed(change);
             let sql = "INSERT OR REPLACE INTO segment(id, generation, live) VALUES (?, ?, ?)";
             self.connection.prepare_cached(sql)?.execute(params![id, generation, live])?;
@@ -413,6 +447,51 @@ impl<'a> Group<'a> {
         }
         Ok(Closed { queues: self.queues, living, _pins: self.pins })
     }
+}
+
+/// Count what lives in a segment from what is known of its parts.
+fn recount(connection: &Connection, id: u32, generation: u64) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO segment(id, generation, live) VALUES (?1, ?2, \
+               (SELECT coalesce(sum(len), 0) FROM extent WHERE segment = ?1))";
+    connection.prepare_cached(sql)?.execute(params![id, generation]).map(drop)
+}
+
+/// Note in the ledger how far it follows the journal.
+pub(crate) fn follow(connection: &Connection, sequence: u64) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO fact(name, value) VALUES ('journal', ?)";
+    connection.prepare_cached(sql)?.execute([sequence]).map(drop)
+}
+
+/// Change something, so that a commit has something to flush.
+pub(crate) fn mark(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO fact(name, value) VALUES ('marks', 1) ON CONFLICT DO UPDATE SET value = value + 1";
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// How far the ledger follows the journal.
+pub(crate) fn followed(connection: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare("SELECT value FROM fact WHERE name = 'journal'")?;
+    Ok(statement.query_row([], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// Put groups of the journal into the ledger, those that it does not have yet, within the transaction that is open.
+///
+/// Returns the sequence of the last one.
+pub(crate) fn repeat(connection: &Connection, groups: &[(u64, Vec<Op>)]) -> std::result::Result<u64, Broken> {
+    let mut last = followed(connection)?;
+    let mut group = Group::new(connection, None, HashMap::new());
+    let first = last;
+    for (sequence, ops) in groups.iter().filter(|(sequence, _)| *sequence > first) {
+        if *sequence != last + 1 {
+            let why = format!("the ledger is at {last} of the journal, which begins at {sequence}");
+            return Err(Broken::Refused(StoreError::Corrupt(why)));
+        }
+        group.repeat(ops)?;
+        last = *sequence;
+    }
+    group.close()?;
+    follow(connection, last)?;
+    Ok(last)
 }
 
 /// What becomes true with the commit.

@@ -9,7 +9,7 @@ mod apply;
 mod read;
 mod schema;
 
-pub(crate) use apply::{Broken, Group, forget_keys, forget_segments, trim};
+pub(crate) use apply::{Broken, Group, follow, forget_keys, forget_segments, mark, repeat, trim};
 pub(crate) use read::Readers;
 pub(crate) use read::{depth, drain, entries, extents, ledger, ledgers, once, queues, tagged, wakes};
 pub(crate) use schema::{APPLICATION, open};

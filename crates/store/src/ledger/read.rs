@@ -291,7 +291,7 @@ mod tests {
 
     /// A ledger with two deep queues, many MMs that wake, many tags and records.
     fn deep(folder: &std::path::Path) -> Connection {
-        let connection = schema::open(&folder.join("store.db")).unwrap().connection;
+        let connection = schema::open(&folder.join("store.db"), &Default::default()).unwrap().connection;
         let numbers = format!(
             "WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < {})",
             ENTRIES - 1

@@ -3,7 +3,9 @@
 //! Owns: opening the ledger file. Migrations only go forward, each in one transaction with its number, so a crash
 //! leaves the schema from before it or after it.
 
+use super::Broken;
 use crate::content::OldSegment;
+use crate::journal::Recorded;
 use crate::options::OpenError;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::Path;
@@ -66,10 +68,12 @@ pub(crate) struct Opened {
     /// How often the folder was opened, this time included.
     pub(crate) run: u64,
     pub(crate) segments: Vec<OldSegment>,
+    /// How far it follows the journal.
+    pub(crate) sequence: u64,
 }
 
-/// Open the ledger for writing; create it or bring it up to date if need be.
-pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
+/// Open the ledger for writing; create it or bring it up to date if need be, with what only the journal has so far.
+pub(crate) fn open(path: &Path, recorded: &Recorded) -> Result<Opened, OpenError> {
     if rusqlite::version_number() < 3_051_003 {
         return Err(OpenError::Library { found: rusqlite::version().into() });
     }
@@ -80,8 +84,21 @@ pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
     claim(&connection, path)?;
     prepare(&connection).map_err(ledger)?;
     migrate(&mut connection, path)?;
+    let sequence = catch_up(&mut connection, path, recorded)?;
     let (run, segments) = enter(&connection).map_err(ledger)?;
-    Ok(Opened { connection, run, segments })
+    Ok(Opened { connection, run, segments, sequence })
+}
+
+/// Put into the ledger what was durable in the journal only.
+fn catch_up(connection: &mut Connection, path: &Path, recorded: &Recorded) -> Result<u64, OpenError> {
+    let ledger = |why| OpenError::Ledger { path: path.to_owned(), why };
+    let step = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(ledger)?;
+    let sequence = super::repeat(&step, &recorded.groups).map_err(|broken| match broken {
+        Broken::Ledger(why) => ledger(why),
+        Broken::Refused(why) => OpenError::Journal { path: path.to_owned(), why: why.to_string() },
+    })?;
+    step.commit().map_err(ledger)?;
+    Ok(sequence)
 }
 
 /// Make sure that the file is ours or nobody's.

@@ -9,7 +9,14 @@ use store::{Embedded, Options};
 
 /// Small files, so that a test sees many of them; no waiting for company.
 pub fn small() -> Options {
-    Options { segment_size: 64 << 10, chunk_size: 4 << 10, disk_free_min: 0, ..Options::default() }
+    Options {
+        segment_size: 64 << 10,
+        chunk_size: 4 << 10,
+        disk_free_min: 0,
+        journal_size: 32 << 10,
+        settle_batches: 24,
+        ..Options::default()
+    }
 }
 
 /// A folder in memory where there is one: for tests that flush thousands of times and fear no power cut.
@@ -23,7 +30,7 @@ pub fn open(folder: &std::path::Path, options: Options) -> Embedded {
 
 pub fn commit(store: &dyn Store, need: Vec<Need>, ops: Vec<Op>) -> Result<Outcome, StoreError> {
     let (tx, rx) = mpsc::channel();
-    store.commit(Batch { need, ops }, Box::new(move |result| tx.send(result).unwrap()));
+    store.commit(Batch { need, ops }.into(), Box::new(move |result| tx.send(result).unwrap()));
     rx.recv().expect("a callback runs")
 }
 

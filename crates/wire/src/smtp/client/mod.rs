@@ -266,13 +266,21 @@ impl Session {
         Ok(())
     }
 
+    /// What goes behind the content ([`Session::content_ended`]).
+    pub const TERMINATOR: &'static [u8] = TERMINATOR;
+
     /// The house has handed all content to the connection: queues the terminator.
     pub fn content_sent(&mut self) {
+        if matches!(self.state, State::Content(_)) {
+            self.output.extend_from_slice(TERMINATOR);
+        }
+        self.content_ended();
+    }
+
+    /// The house has handed all content and the terminator to the connection.
+    pub fn content_ended(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Over(None)) {
-            State::Content(exchange) => {
-                self.output.extend_from_slice(TERMINATOR);
-                State::Final(exchange)
-            }
+            State::Content(exchange) => State::Final(exchange),
             other => other,
         };
     }

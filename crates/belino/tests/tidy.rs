@@ -22,6 +22,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 fn all_sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     sources(&root().join("crates"), &mut found);
+    sources(&root().join("benches"), &mut found);
     found.sort();
     assert!(found.len() > 50);
     found.into_iter().map(|p| (p.clone(), std::fs::read_to_string(p).unwrap())).collect()
@@ -106,8 +107,14 @@ fn promises_name_tests_that_exist() {
 /// Links between pages lead somewhere.
 #[test]
 fn pages_link_to_files_that_exist() {
-    let pages =
-        ["README.md", "ARCHITECTURE.md", "SECURITY.md", "docs/configuration.md", "docs/conformance.md"];
+    let pages = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "SECURITY.md",
+        "docs/configuration.md",
+        "docs/conformance.md",
+        "benches/README.md",
+    ];
     for page in pages {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -76,7 +76,7 @@ fn with(mut batch: Batch, kept: ContentRef) -> Batch {
 
 fn commit(store: &Embedded, batch: Batch, done: &(Sender<Outcome>, Receiver<Outcome>)) {
     let answer = done.0.clone();
-    store.commit(batch, Box::new(move |result| drop(answer.send(result.expect("a commit")))));
+    store.commit(batch.into(), Box::new(move |result| drop(answer.send(result.expect("a commit")))));
     assert_eq!(done.1.recv().expect("an answer"), Outcome::Done);
 }
 
@@ -112,7 +112,7 @@ fn groups(folder: &Path, total: usize) -> Operation {
                     let _ = trouble.send(result);
                 }
             };
-            store.commit(arrivals.next().expect("a batch"), Box::new(done));
+            store.commit(arrivals.next().expect("a batch").into(), Box::new(done));
         }
         let (answered, next) = gate(&store, arrivals.next().expect("a batch"));
         let _ = std::mem::replace(&mut go, next).send(());
@@ -128,7 +128,7 @@ fn gate(store: &Embedded, batch: Batch) -> (Receiver<Outcome>, Sender<()>) {
         let _ = answer.send(result.expect("a commit"));
         wait.recv().unwrap_or_default();
     };
-    store.commit(batch, Box::new(done));
+    store.commit(batch.into(), Box::new(done));
     (answered, go)
 }
 

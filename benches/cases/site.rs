@@ -176,7 +176,7 @@ impl Site {
                 let done = move |result| drop(answer.send((token, result)));
                 match &mut self.batches {
                     Some(batches) => {
-                        batches.push(batch);
+                        batches.push(Batch::clone(&batch));
                         done(Ok(Outcome::Done));
                     }
                     None => self.store.commit(batch, Box::new(done)),

@@ -6,8 +6,15 @@
 //! Whatever it starts it ends, also after an error; what it writes lies in a temporary folder, but for the report.
 
 pub mod client;
+pub mod ends;
 pub mod mail;
 pub mod measure;
+pub mod postfix;
+pub mod relay;
+pub mod report;
+pub mod round;
+pub mod run;
 pub mod sink;
 pub mod source;
 pub mod tally;
+pub mod workload;

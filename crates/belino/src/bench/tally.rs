@@ -39,6 +39,14 @@ impl Bits {
         self.0.iter().zip(others).map(|(a, b)| u64::from((a & !b).count_ones())).sum()
     }
 
+    /// All of them, lowest first.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> {
+        let octets = self.0.iter().enumerate();
+        octets.flat_map(|(at, octet)| {
+            (0..8).filter(move |bit| octet & 1 << bit != 0).map(move |bit| at as u32 * 8 + bit)
+        })
+    }
+
     /// As octets, lowest number first.
     pub fn as_octets(&self) -> &[u8] {
         &self.0
@@ -112,12 +120,31 @@ pub struct Arrival {
 #[derive(Clone, Default)]
 pub struct Page(Arc<Mutex<Vec<Arrival>>>);
 
+/// The run that is counted; none: all of them.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Counted {
+    fn set(&self, run: u32) {
+        self.0.store(u64::from(run) + 1, Ordering::Relaxed);
+    }
+
+    fn counts(&self, run: u32) -> bool {
+        let now = self.0.load(Ordering::Relaxed);
+        now == 0 || now == u64::from(run) + 1
+    }
+}
+
 /// All arrivals of a process.
 #[derive(Default)]
 pub struct Tally {
     pages: Mutex<Vec<Page>>,
     /// Requests and reports that have come, for each recipient one.
     pub come: AtomicU64,
+    /// The run that is counted, from [`Tally::begin`] on.
+    run: Counted,
+    /// What came of another run than the one that is counted: all of those had come before, so it came twice.
+    pub late: AtomicU64,
     /// Mails that are none of the bench's.
     pub foreign: AtomicU64,
     /// Responses that have come.
@@ -134,6 +161,10 @@ impl Tally {
 
     /// Write arrivals down.
     pub fn note(&self, page: &Page, arrivals: &[Arrival]) {
+        if arrivals.first().is_some_and(|first| !self.run.counts(first.run)) {
+            self.late.fetch_add(arrivals.len() as u64, Ordering::Relaxed);
+            return;
+        }
         page.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(arrivals);
         for arrival in arrivals {
             match arrival.kind {
@@ -156,8 +187,11 @@ impl Tally {
         count
     }
 
-    /// Forget what is not of this run.
-    pub fn keep_only(&self, run: u32) {
+    /// Count this run and no other from now on; forget what came of others.
+    pub fn begin(&self, run: u32) {
+        self.run.set(run);
+        self.late.store(0, Ordering::Relaxed);
+        self.foreign.store(0, Ordering::Relaxed);
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         for page in pages.iter() {
             page.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|a| a.run == run);

@@ -1,5 +1,6 @@
 //! `belino bench`, `belino bench source`, `belino bench sink`.
 
+mod run;
 mod sink;
 mod source;
 
@@ -13,6 +14,8 @@ use std::process::ExitCode;
 pub struct Bench {
     #[command(subcommand)]
     tool: Option<Tool>,
+    #[command(flatten)]
+    run: run::Run,
 }
 
 #[derive(Subcommand)]
@@ -31,7 +34,7 @@ impl Bench {
         match self.tool {
             Some(Tool::Source(source)) => source.run(common),
             Some(Tool::Sink(sink)) => sink.run(common),
-            None => anyhow::bail!("name a tool: source or sink"),
+            None => self.run.run(common),
         }
     }
 }

@@ -106,28 +106,30 @@ impl Sink {
     }
 }
 
-/// `run N`: forget other runs. `sum N FILE`: what came of run N; which keys, into the file.
+/// `run N`: count run N from now on. `sum N KIND FILE`: what came of run N; which keys of that kind, into the file.
 fn obey(sink: &Listening, line: &str) -> anyhow::Result<()> {
-    let words: Vec<&str> = line.splitn(3, ' ').collect();
+    let words: Vec<&str> = line.splitn(4, ' ').collect();
     match words[..] {
-        ["run", number] => sink.tally.keep_only(number.parse()?),
-        ["sum", number, file] => say!("{}", sum(sink, Some(number.parse()?), Some(file))?),
+        ["run", number] => sink.tally.begin(number.parse()?),
+        ["sum", number, kind, file] => {
+            say!("{}", sum(sink, Some(number.parse()?), Some((kind == "reports", file)))?);
+        }
         _ => bail!("not understood: {line:?}"),
     }
     Ok(())
 }
 
-fn sum(sink: &Listening, run: Option<u32>, file: Option<&str>) -> anyhow::Result<Value> {
+fn sum(sink: &Listening, run: Option<u32>, file: Option<(bool, &str)>) -> anyhow::Result<Value> {
     let mut requests = sink.tally.count(Kind::Request, run);
     let mut reports = sink.tally.count(Kind::Report, run);
-    if let Some(file) = file {
-        // A run brings requests or reports, not both.
-        let keys = if requests.come > 0 { &requests.keys } else { &reports.keys };
+    if let Some((of_reports, file)) = file {
+        let keys = if of_reports { &reports.keys } else { &requests.keys };
         std::fs::write(file, keys.as_octets()).with_context(|| format!("cannot write {file}"))?;
     }
     Ok(json!({
         "requests": requests.json(),
         "reports": reports.json(),
+        "late": sink.tally.late.load(Ordering::Relaxed),
         "foreign": sink.tally.foreign.load(Ordering::Relaxed),
         "cpu_s": crate::bench::measure::own_cpu(),
     }))

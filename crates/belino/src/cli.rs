@@ -1,8 +1,9 @@
 //! The command line: verbs, their arguments, and what they print.
 //!
-//! Every verb but `serve`, `demo`, `check` and `decode` talks to the relay that runs over the data folder, through its
+//! Every verb but `serve`, `demo`, `bench`, `check` and `decode` talks to the relay that runs over the data folder, through its
 //! admin socket.
 
+mod bench;
 mod mailbox;
 mod probe;
 mod send;
@@ -52,6 +53,8 @@ enum Verb {
     Serve(serve::Serve),
     /// Show two relays exchanging a picture message, here and now; needs no configuration
     Demo(crate::demo::Demo),
+    /// Measure what a relay carries on this machine
+    Bench(Box<bench::Bench>),
     /// Hand in an MM
     Send(send::Send),
     /// Ask a live peer what TS 23.140 clause 8.4 asks of it, and judge what comes back
@@ -154,6 +157,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Serve(serve) => serve.run(&common),
         Verb::Demo(demo) => demo.run(&common),
+        Verb::Bench(bench) => bench.run(&common),
         Verb::Send(send) => send.run(&common),
         Verb::Probe(probe) => probe.run(&common),
         Verb::Check => show::check(&common),

@@ -74,6 +74,25 @@ impl Clock {
     }
 }
 
+/// Nanoseconds of the machine's monotonic clock. Readings of different processes can be compared: the load bench takes
+/// one where a mail is sent and another where it is delivered.
+pub fn monotonic() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Wait until [`monotonic`] reads so much. For load that is offered at a given rate: nothing else happens then.
+pub fn wait_until(monotonic: u64) {
+    let request = rustix::time::Timespec {
+        tv_sec: i64::try_from(monotonic / 1_000_000_000).unwrap_or(i64::MAX),
+        tv_nsec: (monotonic % 1_000_000_000) as _,
+    };
+    // A signal wakes it early; the instant stays the same.
+    while let Err(rustix::io::Errno::INTR) =
+        rustix::thread::clock_nanosleep_absolute(rustix::thread::ClockId::Monotonic, &request)
+    {}
+}
+
 /// The time by which HTTP connections wait for a request's header section.
 impl hyper::rt::Timer for Clock {
     fn sleep(&self, span: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {

@@ -1,0 +1,20 @@
+//! The load bench: what Belino reaches on this machine, and what others reach on the same.
+//!
+//! Owns: a source and a sink of mails, which measure any relay; starting, measuring and stopping relays; the workloads, the
+//! rounds, the counting and the report. Never knows: heart and store. The relay under test is a process like any other.
+//!
+//! Whatever it starts it ends, also after an error; what it writes lies in a temporary folder, but for the report.
+
+pub mod client;
+pub mod ends;
+pub mod mail;
+pub mod measure;
+pub mod postfix;
+pub mod relay;
+pub mod report;
+pub mod round;
+pub mod run;
+pub mod sink;
+pub mod source;
+pub mod tally;
+pub mod workload;

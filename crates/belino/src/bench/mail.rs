@@ -1,0 +1,418 @@
+//! The mails that the bench sends: true MM4 mails with a picture, made once and then changed in place.
+//!
+//! Owns: their form, the ids in them, and how a receiver finds those again. Never knows: sockets, relays, rates.
+//!
+//! Each mail says in its ids from which run it is and which number it has, and in a field of its own what its body must
+//! look like and when it was sent. So a sink needs to know nothing beforehand, and whoever counts can tell a lost mail
+//! from a changed one.
+
+use base64::Engine as _;
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+/// Octets of a mail, as SMTP's `SIZE` counts them: `1k`, `30k`, `1m`, in powers of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub usize);
+
+/// Largest mail that is made.
+const SIZE_MAX: usize = 64 << 20;
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no size up to 64m; write for example 30k, 300k, 1m or octets");
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let count: usize = text[..digits].parse().map_err(|_| wrong())?;
+        let unit = match text[digits..].to_ascii_lowercase().as_str() {
+            "" => 1,
+            "k" | "kib" => 1 << 10,
+            "m" | "mib" => 1 << 20,
+            _ => return Err(wrong()),
+        };
+        count.checked_mul(unit).filter(|size| *size <= SIZE_MAX).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            n if n > 0 && n.is_multiple_of(1 << 20) => write!(f, "{}m", n >> 20),
+            n if n > 0 && n.is_multiple_of(1 << 10) => write!(f, "{}k", n >> 10),
+            n => write!(f, "{n}"),
+        }
+    }
+}
+
+/// Where the mails say that they come from.
+pub const SOURCE_DOMAIN: &str = "mms.source.example";
+/// What the relay under test is called.
+pub const RELAY_DOMAIN: &str = "mms.relay.example";
+/// Number that sends.
+pub const SOURCE_NUMBER: &str = "+441632960000";
+/// Prefix of all numbers that receive; one digit follows for the sink, then [`NUMBER_DIGITS`] more.
+pub const SINK_PREFIX: &str = "+447700900";
+/// Digits by which recipients differ.
+const NUMBER_DIGITS: usize = 5;
+/// Recipients repeat after so many.
+pub const NUMBERS: u64 = 100_000;
+/// Sinks at most.
+pub const SINKS_MAX: usize = 10;
+/// The field that says what the body must be.
+pub const FIELD: &str = "X-Belino-Bench";
+
+/// Domain of a sink, by its place.
+pub fn sink_domain(sink: usize) -> String {
+    format!("mms.sink{sink}.example")
+}
+
+/// What kind of mail, told by `X-Mms-Message-Type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `MM4_forward.REQ`.
+    Request,
+    /// `MM4_forward.RES`.
+    Response,
+    /// `MM4_delivery_report.REQ`.
+    Report,
+    /// Anything else.
+    Other,
+}
+
+/// What a run's mails are like.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Octets of one mail.
+    pub size: Size,
+    /// Recipients of one mail.
+    pub recipients: usize,
+    /// Sinks over which the recipients are spread, turn by turn, from `first_sink` on.
+    pub sinks: usize,
+    /// The first of them.
+    pub first_sink: usize,
+    /// `X-Mms-Ack-Request: Yes`.
+    pub ack: bool,
+    /// `X-Mms-Delivery-Report: Yes`.
+    pub report: bool,
+    /// Not the MM but the delivery report that the sink owes for it.
+    pub as_report: bool,
+    /// The same in each mail of the run.
+    pub run: u32,
+}
+
+/// What differs between two mails of a run, at fixed places.
+#[derive(Clone, Copy)]
+enum Patch {
+    /// Eight hexadecimal digits of the sequence number.
+    Sequence,
+    /// Digits of the number of the recipient in this place.
+    Recipient(u16),
+    /// Sixteen hexadecimal digits of the clock's reading.
+    Sent,
+}
+
+/// A mail and its envelope, made once.
+pub struct Template {
+    /// `MAIL`, `RCPT` and `DATA`, as one write.
+    pub commands: Vec<u8>,
+    /// The content with the end of data.
+    pub content: Vec<u8>,
+    recipients: u64,
+    command_patches: Vec<(usize, Patch)>,
+    content_patches: Vec<(usize, Patch)>,
+}
+
+/// Collects text, noting the places that differ.
+struct Draft {
+    octets: Vec<u8>,
+    patches: Vec<(usize, Patch)>,
+}
+
+impl Draft {
+    const fn new() -> Self {
+        Self { octets: Vec::new(), patches: Vec::new() }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.octets.extend_from_slice(text.as_bytes());
+    }
+
+    fn patch(&mut self, patch: Patch) {
+        self.patches.push((self.octets.len(), patch));
+        let width = match patch {
+            Patch::Sequence => 8,
+            Patch::Recipient(_) => NUMBER_DIGITS,
+            Patch::Sent => 16,
+        };
+        self.octets.resize(self.octets.len() + width, b'0');
+    }
+
+    /// `+44770090000000000/TYPE=PLMN@mms.sink0.example`.
+    fn recipient(&mut self, shape: &Shape, place: usize) {
+        let sink = shape.first_sink + place % shape.sinks;
+        self.text(&format!("{SINK_PREFIX}{sink}"));
+        self.patch(Patch::Recipient(place as u16));
+        self.text(&format!("/TYPE=PLMN@{}", sink_domain(sink)));
+    }
+
+    /// `b0000002a-00000007`: the run, the mail.
+    fn id(&mut self, run: u32) {
+        self.text(&format!("b{run:08x}-"));
+        self.patch(Patch::Sequence);
+    }
+}
+
+impl Template {
+    /// Make the mail. A size too small for a header is exceeded.
+    pub fn new(shape: &Shape) -> Self {
+        let mut commands = Draft::new();
+        if shape.as_report {
+            let (system, to) = (format!("system-user@{}", sink_domain(shape.first_sink)), SOURCE_NUMBER);
+            commands.text(&format!("MAIL FROM:<{system}>\r\nRCPT TO:<{to}/TYPE=PLMN@{RELAY_DOMAIN}>\r\n"));
+        } else {
+            commands.text(&format!("MAIL FROM:<{SOURCE_NUMBER}/TYPE=PLMN@{SOURCE_DOMAIN}>\r\n"));
+            for place in 0..shape.recipients {
+                commands.text("RCPT TO:<");
+                commands.recipient(shape, place);
+                commands.text(">\r\n");
+            }
+        }
+        commands.text("DATA\r\n");
+
+        // The header's length does not depend on the body, so it is drafted twice: once to know what is left for the body.
+        let room = shape.size.0.saturating_sub(head(shape, &[]).octets.len());
+        let body = if shape.as_report { b"Retrieved\r\n".to_vec() } else { body(room) };
+        let mut content = head(shape, &body);
+        content.octets.extend_from_slice(&body);
+        content.octets.extend_from_slice(b".\r\n");
+        Self {
+            commands: commands.octets,
+            content: content.octets,
+            recipients: shape.recipients as u64,
+            command_patches: commands.patches,
+            content_patches: content.patches,
+        }
+    }
+
+    /// Make it the mail with this sequence number, sent now.
+    pub fn set(&mut self, sequence: u32, sent: u64) {
+        let first = u64::from(sequence) * self.recipients;
+        for (octets, patches) in
+            [(&mut self.commands, &self.command_patches), (&mut self.content, &self.content_patches)]
+        {
+            for (at, patch) in patches {
+                match patch {
+                    Patch::Sequence => hex(&mut octets[*at..at + 8], u64::from(sequence)),
+                    Patch::Sent => hex(&mut octets[*at..at + 16], sent),
+                    Patch::Recipient(place) => {
+                        decimal(&mut octets[*at..at + NUMBER_DIGITS], (first + u64::from(*place)) % NUMBERS);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Octets of the mail as `SIZE` counts them.
+    pub const fn size(&self) -> usize {
+        self.content.len() - 3
+    }
+}
+
+/// The header section for a body, with its empty line.
+fn head(shape: &Shape, body: &[u8]) -> Draft {
+    let mut out = Draft::new();
+    out.text("Date: Tue, 04 Mar 2025 10:15:30 +0000\r\nFrom: ");
+    if shape.as_report {
+        out.recipient(shape, 0);
+        let system = sink_domain(shape.first_sink);
+        out.text(&format!(
+            "\r\nSender: system-user@{system}\r\nTo: {SOURCE_NUMBER}/TYPE=PLMN@{RELAY_DOMAIN}"
+        ));
+    } else {
+        out.text(&format!("{SOURCE_NUMBER}/TYPE=PLMN@{SOURCE_DOMAIN}\r\nTo: "));
+        for place in 0..shape.recipients {
+            if place > 0 {
+                out.text(",\r\n ");
+            }
+            out.recipient(shape, place);
+        }
+    }
+    out.text("\r\nMessage-ID: <");
+    out.id(shape.run);
+    let kind = if shape.as_report { "MM4_delivery_report.REQ" } else { "MM4_forward.REQ" };
+    let origin = if shape.as_report { sink_domain(shape.first_sink) } else { SOURCE_DOMAIN.to_owned() };
+    out.text(&format!(
+        "@{origin}>\r\nX-Mms-3GPP-MMS-Version: 6.16.0\r\nX-Mms-Message-Type: {kind}\r\nX-Mms-Transaction-ID: {}",
+        if shape.as_report { "r" } else { "t" }
+    ));
+    out.id(shape.run);
+    out.text("\r\nX-Mms-Message-ID: ");
+    out.id(shape.run);
+    let yes_no = |yes: bool| if yes { "Yes" } else { "No" };
+    if shape.as_report {
+        out.text("\r\nX-Mms-MM-Status-Code: Retrieved\r\nX-Mms-Status-Text: ");
+        out.patch(Patch::Sent);
+        out.text("\r\nX-Mms-Ack-Request: No");
+    } else {
+        out.text(&format!("\r\nX-Mms-Delivery-Report: {}", yes_no(shape.report)));
+        if shape.ack {
+            out.text("\r\nX-Mms-Ack-Request: Yes");
+        }
+        out.text(&format!("\r\nX-Mms-Originator-System: system-user@{SOURCE_DOMAIN}"));
+    }
+    out.text(&format!(
+        "\r\n{FIELD}: {:08x} {:08x} {:04x} ",
+        crc32c::crc32c(body),
+        body.len(),
+        shape.recipients
+    ));
+    out.patch(Patch::Sent);
+    if shape.as_report {
+        out.text("\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n");
+    } else {
+        out.text("\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n");
+    }
+    out
+}
+
+/// Octets of base64 in one line.
+const LINE: usize = 76;
+
+/// A text and a picture in base64, in wire form, of about so many octets. One line begins with a dot, which SMTP doubles.
+fn body(room: usize) -> Vec<u8> {
+    const TEXT: &str = "--b\r\nContent-Type: text/plain\r\n\r\n..\r\n--b\r\nContent-Type: image/jpeg\r\n\
+                        Content-Transfer-Encoding: base64\r\n\r\n";
+    const END: &str = "--b--\r\n";
+    // `SIZE` does not count the doubled dot.
+    let left = room.saturating_sub(TEXT.len() + END.len() - 1);
+    let mut out = String::with_capacity(room + 128);
+    out.push_str(TEXT);
+    // Four characters for three octets, a line end for each line.
+    let characters = (left - left.div_ceil(LINE + 2).saturating_mul(2).min(left)) / 4 * 4;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let octets: Vec<u8> = (0..characters / 4 * 3)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect();
+    let picture = base64::engine::general_purpose::STANDARD.encode(octets);
+    for line in picture.as_bytes().chunks(LINE) {
+        let _ = write!(out, "{}\r\n", String::from_utf8_lossy(line));
+    }
+    out.push_str(END);
+    out.into_bytes()
+}
+
+fn hex(out: &mut [u8], mut value: u64) {
+    for octet in out.iter_mut().rev() {
+        *octet = b"0123456789abcdef"[(value & 15) as usize];
+        value >>= 4;
+    }
+}
+
+fn decimal(out: &mut [u8], mut value: u64) {
+    for octet in out.iter_mut().rev() {
+        *octet = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+/// What a receiver reads in a header section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What it is.
+    pub kind: Kind,
+    /// The run, from `X-Mms-Message-ID`.
+    pub run: u32,
+    /// The sequence number, from there.
+    pub sequence: u32,
+    /// What [`FIELD`] says.
+    pub promise: Option<Promise>,
+    /// Of a report or an MM: the clock's reading at the sender.
+    pub sent: Option<u64>,
+    /// `X-Mms-Ack-Request: Yes`.
+    pub ack: bool,
+    /// `X-Mms-Delivery-Report: Yes`.
+    pub report: bool,
+    /// `X-Mms-Request-Status-Code: Ok`, or no such field.
+    pub is_ok: bool,
+}
+
+/// What the body must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// CRC-32C of the body in wire form.
+    pub crc: u32,
+    /// Its octets.
+    pub octets: u32,
+    /// Recipients of the mail when it was sent.
+    pub recipients: u32,
+}
+
+/// A field's value, without the space around it. Fields of ours are never folded.
+pub fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+    head.split(|b| *b == b'\n').find_map(|line| {
+        let (found, value) = line.split_at_checked(name.len())?;
+        let value = value.strip_prefix(b":").filter(|_| found.eq_ignore_ascii_case(name.as_bytes()))?;
+        std::str::from_utf8(value).ok().map(str::trim)
+    })
+}
+
+/// Read a header section. `None` for a mail that is not the bench's.
+pub fn seen(head: &[u8]) -> Option<Seen> {
+    let (mut kind, mut ids, mut promise, mut sent) = (Kind::Other, None, None, None);
+    let (mut ack, mut report, mut is_ok) = (false, false, true);
+    for line in head.split(|b| *b == b'\n') {
+        // Every field that counts begins with an X.
+        if line.first().is_none_or(|b| b.to_ascii_lowercase() != b'x') {
+            continue;
+        }
+        let Some((name, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':')) else {
+            continue;
+        };
+        let value = value.trim();
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        if is("X-Mms-Message-ID") {
+            let (run, sequence) = value.strip_prefix('b')?.split_once('-')?;
+            ids = u32::from_str_radix(run, 16).ok().zip(u32::from_str_radix(sequence, 16).ok());
+        } else if is("X-Mms-Message-Type") {
+            kind = match value {
+                "MM4_forward.REQ" => Kind::Request,
+                "MM4_forward.RES" => Kind::Response,
+                "MM4_delivery_report.REQ" => Kind::Report,
+                _ => Kind::Other,
+            };
+        } else if is(FIELD) {
+            let mut words = value.split(' ').map(|word| u64::from_str_radix(word, 16).ok());
+            let mut next = || words.next().flatten();
+            if let (Some(crc), Some(octets), Some(recipients), Some(at)) = (next(), next(), next(), next()) {
+                promise =
+                    Some(Promise { crc: crc as u32, octets: octets as u32, recipients: recipients as u32 });
+                sent = Some(at);
+            }
+        } else if is("X-Mms-Status-Text") {
+            sent = sent.or(u64::from_str_radix(value, 16).ok().filter(|_| value.len() == 16));
+        } else if is("X-Mms-Ack-Request") {
+            ack = value.eq_ignore_ascii_case("yes");
+        } else if is("X-Mms-Delivery-Report") {
+            report = value.eq_ignore_ascii_case("yes");
+        } else if is("X-Mms-Request-Status-Code") {
+            is_ok = value.eq_ignore_ascii_case("ok");
+        }
+    }
+    let (run, sequence) = ids?;
+    Some(Seen { kind, run, sequence, promise, sent, ack, report, is_ok })
+}
+
+/// The place of a recipient in its mail, from a `RCPT` command: `None` when it is none of that mail's.
+pub fn place(command: &[u8], sequence: u32, recipients: u32) -> Option<u32> {
+    let at = memchr::memmem::find(command, SINK_PREFIX.as_bytes())? + SINK_PREFIX.len() + 1;
+    let digits = std::str::from_utf8(command.get(at..at + NUMBER_DIGITS)?).ok()?;
+    let number: u64 = digits.parse().ok()?;
+    let first = u64::from(sequence) * u64::from(recipients) % NUMBERS;
+    let place = (number + NUMBERS - first) % NUMBERS;
+    u32::try_from(place).ok().filter(|place| *place < recipients)
+}

@@ -1,0 +1,303 @@
+//! One round: traffic through one relay, and what it cost.
+//!
+//! Owns: the measuring of a round, and the counting at its end. Never knows: which rounds there are, and what they mean.
+
+use super::ends::{Sent, SinkProcess, SourceProcess};
+use super::measure::{Cost, Machine, Memory, Tree, device_written};
+use super::relay::{Relay, source_address};
+use super::tally::Bits;
+use super::workload::Work;
+use serde::Serialize;
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long nothing may come before what is missing counts as lost.
+pub const SILENCE: Duration = Duration::from_secs(20);
+
+/// Milliseconds: median and further percentiles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// Half of all take no longer.
+    pub p50: f64,
+    /// 99 of 100 take no longer.
+    pub p99: f64,
+    /// 999 of 1,000 take no longer.
+    pub p99_9: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+impl Latency {
+    /// From [`Spans::json`](super::tally::Spans::json).
+    pub fn read(json: &Value) -> Option<Self> {
+        let of = |name: &str| json[name].as_f64();
+        Some(Self { p50: of("p50")?, p99: of("p99")?, p99_9: of("p99_9")?, max: of("max")? })
+    }
+}
+
+/// What a round came to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Round {
+    /// Which, from 1; 0 warms up and counts for nothing but the sums.
+    pub number: usize,
+    /// Of which relay.
+    pub subject: String,
+    /// Mails that the relay took.
+    pub accepted: u64,
+    /// Mails that it refused, or did not answer.
+    pub refused: u64,
+    /// Deliveries at the sinks, one for each recipient.
+    pub delivered: u64,
+    /// Deliveries that are missing; `None`: nobody waited for them.
+    pub lost: Option<u64>,
+    /// Deliveries of something that had been delivered.
+    pub doubled: u64,
+    /// Deliveries with another body or recipient than was sent.
+    pub changed: u64,
+    /// Responses that the source was to get and did not.
+    pub responses_lost: u64,
+    /// What the workload is about: mails a second.
+    pub rate: f64,
+    /// Mails taken a second.
+    pub accepted_per_s: f64,
+    /// Mails delivered a second, from the first octet sent to the last delivery.
+    pub delivered_per_s: f64,
+    /// The same in millions of octets.
+    pub mb_per_s: f64,
+    /// From first octet to the relay's reply.
+    pub accept_ms: Option<Latency>,
+    /// From first octet to delivery.
+    pub delivery_ms: Option<Latency>,
+    /// From first octet to response.
+    pub response_ms: Option<Latency>,
+    /// Seconds of CPU of the relay for 1,000 mails, user and system.
+    pub cpu_s_per_1000: f64,
+    /// Peak resident memory of the relay, octets.
+    pub rss_peak: u64,
+    /// Peak proportional memory of the relay, octets.
+    pub pss_peak: u64,
+    /// Octets written to disk for each octet accepted.
+    pub written_per_octet: f64,
+    /// Share of the machine's processors that others used.
+    pub foreign: f64,
+    /// Mails a second from source to sink without a relay, just before.
+    pub direct_per_s: Option<f64>,
+    /// Why it does not count, if so.
+    pub disturbed: Option<String>,
+    /// The first trouble that the source had.
+    pub trouble: Option<String>,
+}
+
+/// Measures what one relay costs from a moment on.
+pub struct Meter {
+    tree: Tree,
+    all: Vec<Tree>,
+    before: Cost,
+    ours_before: f64,
+    machine: Machine,
+    device: Option<String>,
+    device_before: u64,
+    peak: Memory,
+}
+
+impl Meter {
+    /// Begin. `tree` is the relay's, `all` are those of everything that the bench has started, the relay's among or below
+    /// them; `device` is the loop device that the relay writes to.
+    pub fn start(tree: Tree, all: Vec<Tree>, device: Option<&str>) -> Self {
+        let device_before = device.and_then(device_written).unwrap_or(0);
+        let ours_before = all.iter().map(|tree| tree.cost().cpu_s).sum();
+        Self {
+            before: tree.cost(),
+            ours_before,
+            machine: Machine::now(),
+            device: device.map(str::to_owned),
+            device_before,
+            peak: Memory::default(),
+            tree,
+            all,
+        }
+    }
+
+    /// Look at the memory.
+    pub fn sample(&mut self) {
+        let now = self.tree.memory();
+        self.peak.rss = self.peak.rss.max(now.rss);
+        self.peak.pss = self.peak.pss.max(now.pss);
+    }
+
+    /// End, and write the figures down.
+    pub fn finish(mut self, accepted: u64, octets: u64, round: &mut Round) {
+        self.sample();
+        let machine = Machine::now();
+        let after = self.tree.cost();
+        let ours: f64 = self.all.iter().map(|tree| tree.cost().cpu_s).sum();
+        let cpu_s = after.cpu_s - self.before.cpu_s;
+        let whole_s = machine.whole_s - self.machine.whole_s;
+        let busy_s = machine.busy_s - self.machine.busy_s;
+        round.foreign =
+            if whole_s > 0.0 { ((busy_s - (ours - self.ours_before)) / whole_s).max(0.0) } else { 0.0 };
+        round.cpu_s_per_1000 = if accepted > 0 { cpu_s * 1000.0 / accepted as f64 } else { 0.0 };
+        let written = match &self.device {
+            Some(device) => device_written(device).unwrap_or(0).saturating_sub(self.device_before),
+            None => after.written.saturating_sub(self.before.written),
+        };
+        round.written_per_octet = if octets > 0 { written as f64 / octets as f64 } else { 0.0 };
+        (round.rss_peak, round.pss_peak) = (self.peak.rss, self.peak.pss);
+    }
+}
+
+/// When a source ends.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// After so long.
+    Span(Duration),
+    /// After so many mails.
+    Count(u32),
+}
+
+/// Arguments for `bench source`.
+pub fn source_arguments(work: &Work, run: u32, turn: usize, end: End) -> Vec<String> {
+    let addresses: Vec<String> = (0..8).map(|i| source_address(turn * 8 + i).to_string()).collect();
+    let mut arguments = vec![
+        format!("--size={}", work.sizes),
+        format!("--connections={}", work.connections),
+        format!("--per-connection={}", work.per_connection),
+        format!("--recipients={}", work.recipients),
+        format!("--sinks={}", work.sinks),
+        format!("--run={run}"),
+        format!("--from-address={}", addresses.join(",")),
+        match end {
+            End::Span(span) => format!("--span={}ms", span.as_millis()),
+            End::Count(count) => format!("--count={count}"),
+        },
+    ];
+    if work.ack {
+        arguments.push("--ack-share=1".into());
+    }
+    if work.reports {
+        arguments.push("--reports".into());
+    }
+    if let Some(rate) = work.rate {
+        arguments.push(format!("--rate={rate}"));
+    }
+    arguments
+}
+
+/// What goes on around a round.
+pub struct Around<'a> {
+    /// The sinks.
+    pub sink: &'a mut SinkProcess,
+    /// The bench's folder.
+    pub folder: &'a Path,
+    /// Trees of everything that the bench has started.
+    pub all: &'a [Tree],
+    /// The loop device that relays write to, if any.
+    pub device: Option<&'a str>,
+    /// Number of this run.
+    pub run: u32,
+    /// Told how many deliveries have come.
+    pub tell: &'a mut dyn FnMut(u64),
+}
+
+/// How a round is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// Deliveries of requests.
+    Requests,
+    /// Deliveries of reports.
+    Reports,
+    /// Nobody takes them yet.
+    Nothing,
+}
+
+/// Send traffic through a relay and wait until all of it has come.
+///
+/// # Errors
+/// Source or sink fail.
+pub fn pass(
+    relay: &Relay,
+    work: &Work,
+    arguments: &[String],
+    counting: Counting,
+    around: &mut Around<'_>,
+) -> anyhow::Result<(Round, Bits)> {
+    let Around { sink, folder, all, device, run, tell } = around;
+    let run = *run;
+    let mut round = Round { subject: relay.subject.name(), ..Round::default() };
+    sink.begin(run)?;
+    let mut meter = Meter::start(relay.tree(), all.to_vec(), *device);
+    let source = SourceProcess::start(relay.to, arguments, folder)?;
+    let sent = source.wait(|| {
+        meter.sample();
+        tell(sink.come_now());
+    })?;
+    let per_mail = if counting == Counting::Reports { 1 } else { work.recipients as u64 };
+    let accepted = sent.json["accepted"].as_u64().unwrap_or(0);
+    if counting != Counting::Nothing {
+        sink.wait_for(accepted * per_mail, SILENCE, |come| {
+            meter.sample();
+            tell(come);
+        })?;
+    }
+    meter.finish(accepted, sent.json["octets"].as_u64().unwrap_or(0), &mut round);
+    note_sent(&mut round, &sent);
+    if counting == Counting::Nothing {
+        round.rate = round.accepted_per_s;
+        return Ok((round, sent.keys));
+    }
+    let reports = counting == Counting::Reports;
+    let (sum, keys) = sink.sum(run, reports)?;
+    note_delivered(&mut round, &sum, if reports { "reports" } else { "requests" });
+    round.lost = Some(spread(&sent.keys, per_mail as u32).missing_in(&keys));
+    // With responses the exchange is over when the last of them is here.
+    let last = sum["requests"]["last_ns"].as_u64().max(sent.json["responses"]["last_ns"].as_u64());
+    let first = sent.json["first_ns"].as_u64();
+    round.rate = round.delivered_per_s;
+    if let (true, Some(first), Some(last)) = (work.ack, first, last) {
+        let expected = accepted;
+        let come = sent.json["responses"]["distinct"].as_u64().unwrap_or(0);
+        round.responses_lost = expected.saturating_sub(come);
+        round.doubled += sent.json["responses"]["doubled"].as_u64().unwrap_or(0);
+        if last > first {
+            round.rate = accepted as f64 / ((last - first) as f64 / 1e9);
+        }
+    }
+    Ok((round, sent.keys))
+}
+
+fn note_sent(round: &mut Round, sent: &Sent) {
+    let of = |name: &str| sent.json[name].as_u64().unwrap_or(0);
+    round.accepted = of("accepted");
+    round.refused = of("refused") + of("unsure");
+    round.accepted_per_s = sent.json["per_s"].as_f64().unwrap_or(0.0);
+    round.accept_ms = Latency::read(&sent.json["accept_ms"]);
+    round.response_ms = Latency::read(&sent.json["responses"]["latency_ms"]);
+    round.trouble = sent.json["trouble"].as_str().map(str::to_owned);
+}
+
+fn note_delivered(round: &mut Round, sum: &Value, kind: &str) {
+    let of = &sum[kind];
+    let number = |name: &str| of[name].as_u64().unwrap_or(0);
+    round.delivered = number("come");
+    // What came of an earlier run had come before.
+    round.doubled = number("doubled") + sum["late"].as_u64().unwrap_or(0);
+    round.changed = number("changed") + sum["foreign"].as_u64().unwrap_or(0);
+    round.delivered_per_s = of["per_s"].as_f64().unwrap_or(0.0);
+    round.mb_per_s = of["mb_per_s"].as_f64().unwrap_or(0.0);
+    round.delivery_ms = Latency::read(&of["latency_ms"]);
+}
+
+/// The keys of all recipients of these mails.
+pub fn spread(mails: &Bits, recipients: u32) -> Bits {
+    if recipients == 1 {
+        return mails.clone();
+    }
+    let mut keys = Bits::default();
+    for mail in mails.numbers() {
+        for place in 0..recipients {
+            keys.insert(mail * recipients + place);
+        }
+    }
+    keys
+}

@@ -8,6 +8,8 @@ use mms::{
     MmStatus, Number, Party, PreviouslySent, Priority, ReadStatus, RequestStatus, Timestamp, TransactionId,
     Version, Visibility,
 };
+use std::fmt::Display;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,10 +118,31 @@ impl Pack for u128 {
     }
 }
 
+/// A text: its length, then its octets.
+fn pack_str(text: &str, out: &mut Vec<u8>) {
+    text.len().pack_len(out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The text form of a value, as [`pack_str`] would have it, written where it belongs.
+fn pack_shown(value: &impl Display, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.push(0); // the length of nearly all of them takes one octet
+    let _ = write!(out, "{value}"); // a Vec takes everything
+    let len = out.len() - at - 1;
+    if len < 0x80 {
+        out[at] = len as u8;
+    } else {
+        let text = out.split_off(at + 1);
+        out.truncate(at);
+        len.pack_len(out);
+        out.extend_from_slice(&text);
+    }
+}
+
 impl Pack for String {
     fn pack(&self, out: &mut Vec<u8>) {
-        self.len().pack_len(out);
-        out.extend_from_slice(self.as_bytes());
+        pack_str(self, out);
     }
     fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
         let len = usize::unpack_len(input)?;
@@ -214,10 +237,10 @@ macro_rules! pack_words {
 }
 /// A type with a text form that it reads back.
 macro_rules! pack_text {
-    ($($ty:ty: $make:expr),+ $(,)?) => { $(
+    ($($ty:ty: $text:expr, $make:expr);+ $(;)?) => { $(
         impl Pack for $ty {
             fn pack(&self, out: &mut Vec<u8>) {
-                self.to_string().pack(out);
+                $text(self, out);
             }
             fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
                 let text = String::unpack(input)?;
@@ -230,11 +253,11 @@ pub(crate) use {pack_struct, pack_words};
 
 pack_words!(RequestStatus, MmStatus, ReadStatus, Priority, Visibility, ContentClass);
 pack_text!(
-    Domain: |t: &str| t.parse::<Domain>(),
-    MailPath: |t: &str| t.parse::<MailPath>(),
-    HeaderText: HeaderText::new,
-    MessageId: MessageId::new,
-    TransactionId: TransactionId::new,
+    Domain: |v: &Domain, out| pack_str(v.as_str(), out), |t: &str| t.parse::<Domain>();
+    MailPath: pack_shown, |t: &str| t.parse::<MailPath>();
+    HeaderText: |v: &HeaderText, out| pack_str(v.as_str(), out), HeaderText::new;
+    MessageId: |v: &MessageId, out| pack_str(v.as_str(), out), MessageId::new;
+    TransactionId: |v: &TransactionId, out| pack_str(v.as_str(), out), TransactionId::new;
 );
 pack_struct!(Version { major, minor, editorial });
 pack_struct!(PreviouslySent { index, by, at });
@@ -242,7 +265,7 @@ pack_struct!(Party { address, domain, name });
 
 impl Pack for Arc<str> {
     fn pack(&self, out: &mut Vec<u8>) {
-        self.to_string().pack(out);
+        pack_str(self, out);
     }
     fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
         Ok(String::unpack(input)?.into())
@@ -294,7 +317,7 @@ impl Pack for Expiry {
 
 impl Pack for MessageClass {
     fn pack(&self, out: &mut Vec<u8>) {
-        self.to_string().pack(out);
+        pack_shown(self, out);
     }
     fn unpack(input: &mut &[u8]) -> Result<Self, Damaged> {
         let text = String::unpack(input)?;
@@ -319,13 +342,13 @@ impl Pack for Address {
         };
         out.push(tag);
         match self {
-            Self::Plmn(number) => number.digits().to_owned().pack(out),
+            Self::Plmn(number) => pack_str(number.digits(), out),
             Self::Email { local, domain } => {
                 local.pack(out);
                 domain.pack(out);
             }
-            Self::Ipv4(ip) => ip.to_string().pack(out),
-            Self::Ipv6(ip) => ip.to_string().pack(out),
+            Self::Ipv4(ip) => pack_shown(ip, out),
+            Self::Ipv6(ip) => pack_shown(ip, out),
             Self::ShortCode(code) | Self::AlphaCode(code) => code.pack(out),
         }
     }

@@ -125,6 +125,15 @@ impl Queue {
         self.in_flight.len()
     }
 
+    /// Whether [`Queue::take`] may have something; `false` for certain only.
+    pub fn may_send(&self, now: Timestamp, in_flight_max: usize) -> bool {
+        let due = || match self.heads.first_key_value() {
+            Some(((due, ..), _)) => *due <= now,
+            None => self.horizon.is_some(),
+        };
+        !self.paused && self.in_flight.len() < in_flight_max && due()
+    }
+
     /// The next entry that may go now, marked as in flight.
     pub fn take(&mut self, now: Timestamp, in_flight_max: usize) -> Option<Entry> {
         let room = match &self.gate {

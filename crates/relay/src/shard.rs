@@ -716,24 +716,26 @@ impl Shard {
     }
 
     fn dispatch(&mut self) {
-        let names: Vec<PeerName> = self.queues.keys().cloned().collect();
-        let mut more = true;
+        let (now, most) = (self.now, self.house.limits.in_flight_max);
+        let ready = self.queues.iter().filter(|(_, queue)| queue.may_send(now, most));
+        let mut names: Vec<PeerName> = ready.map(|(name, _)| name.clone()).collect();
+        names.retain(|name| self.house.serves(name));
         // One errand of each peer at a time: a long queue delays nobody else.
-        while more {
-            more = false;
-            for name in &names {
-                if !self.house.serves(name) {
-                    continue;
-                }
-                let most = self.house.limits.in_flight_max;
-                let now = self.now;
+        while !names.is_empty() {
+            names.retain(|name| {
                 let rate_max = self.house.peer(name).and_then(|p| p.profile.rate_max);
-                self.queue(name).rate_max = rate_max;
-                self.fill(name);
-                let Some(entry) = self.queue(name).take(now, most) else { continue };
-                more = true;
-                self.send(entry);
-            }
+                let Some(queue) = self.queues.get_mut(name) else { return false };
+                queue.rate_max = rate_max;
+                if queue.wants_after().is_some() {
+                    self.fill(name);
+                }
+                let entry = self.queues.get_mut(name).and_then(|queue| queue.take(now, most));
+                let more = entry.is_some();
+                if let Some(entry) = entry {
+                    self.send(entry);
+                }
+                more
+            });
         }
     }
 

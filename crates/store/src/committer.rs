@@ -12,7 +12,7 @@
 //! has. No room is not final: the group is rolled back and the ledger is as before.
 
 use crate::content::{Log, Place};
-use crate::desk::{Desk, Job, Task};
+use crate::desk::{Desk, Job, MANY, Queue, Rest, Task};
 use crate::faults::{Disk, FileOp};
 use crate::journal::{self, Journal};
 use crate::ledger::{self, Broken, Group, Trouble};
@@ -26,11 +26,15 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// With nothing else to do for so long, the committer settles what the journal is ahead.
 const IDLE: Duration = Duration::from_millis(10);
+/// How long a batch that nobody waits for may wait for company.
+const MOMENT: Duration = Duration::from_millis(2);
+/// With fewer at work it does not pay to wait for all of them.
+const COMPANY_MIN: usize = 4;
 
 /// What a round has to do.
 #[derive(Default)]
@@ -40,6 +44,8 @@ struct Work {
     settle: Option<SyncSender<()>>,
     /// Nothing came for a while.
     idle: bool,
+    /// Content came whose batch will follow.
+    flush: bool,
 }
 
 pub(crate) struct Committer {
@@ -150,6 +156,12 @@ impl Committer {
     /// One group, one task, or both in this order. False when there will be no more.
     fn round(&mut self) -> bool {
         let Some(work) = self.take() else { return false };
+        if work.flush
+            && self.desk.failed().is_none()
+            && let Err(why) = self.log.flush_active()
+        {
+            self.desk.fail(&format!("cannot flush content: {why}"));
+        }
         if !work.group.is_empty() {
             self.group(work.group);
         }
@@ -169,43 +181,43 @@ impl Committer {
     fn take(&mut self) -> Option<Work> {
         let desk = self.desk.clone();
         let mut queue = desk.lock();
-        queue.wanted = 1;
-        if self.unsettled > 0 {
-            let waited = desk
-                .arrived
-                .wait_timeout_while(queue, IDLE, |queue| queue.jobs.is_empty() && !queue.closed)
-                .unwrap_or_else(PoisonError::into_inner);
-            queue = waited.0;
-            if queue.jobs.is_empty() && !queue.closed {
-                return Some(Work { idle: true, ..Work::default() });
+        if queue.jobs.is_empty() && self.unsettled == 0 {
+            queue = self.rest(&desk, queue, Rest::Anything, None, |queue| {
+                !queue.jobs.is_empty() || queue.flush || queue.closed
+            });
+        }
+        let mut patience = IDLE.as_millis() / MOMENT.as_millis();
+        while !queue.is_worth_it() && patience > 0 {
+            queue = self.rest(&desk, queue, Rest::Urgent, Some(MOMENT), Queue::is_worth_it);
+            if !queue.jobs.is_empty() {
+                break; // what is not urgent has waited as well
             }
-        } else {
-            queue = desk
-                .arrived
-                .wait_while(queue, |queue| queue.jobs.is_empty() && !queue.closed)
-                .unwrap_or_else(PoisonError::into_inner);
+            patience -= 1;
+        }
+        if std::mem::take(&mut queue.flush) && queue.urgent == 0 && queue.jobs.len() < MANY && !queue.closed {
+            return Some(Work { flush: true, ..Work::default() });
+        }
+        if queue.jobs.is_empty() {
+            return if queue.closed { None } else { Some(Work { idle: true, ..Work::default() }) };
         }
         // Those who came together last time have just been answered and are about to come again.
         let expected = self.company.min(self.options.group_batches);
         let only_batches = queue.jobs.iter().all(|job| matches!(job, Job::Batch(..)));
-        if expected > 1 && queue.jobs.len() < expected && only_batches && !self.options.window.is_zero() {
-            queue.wanted = expected;
-            (queue, _) = desk
-                .arrived
-                .wait_timeout_while(queue, self.options.window, |queue| {
-                    queue.jobs.len() < queue.wanted
-                        && !queue.closed
-                        && matches!(queue.jobs.back(), Some(Job::Batch(..)))
-                })
-                .unwrap_or_else(PoisonError::into_inner);
-            queue.wanted = 1;
-        }
-        if queue.jobs.is_empty() {
-            return None;
+        if expected >= COMPANY_MIN
+            && queue.jobs.len() < expected
+            && only_batches
+            && !queue.closed
+            && !self.options.window.is_zero()
+        {
+            queue = self.rest(&desk, queue, Rest::Company(expected), Some(self.options.window), |queue| {
+                queue.jobs.len() >= expected
+                    || queue.closed
+                    || !matches!(queue.jobs.back(), Some(Job::Batch(..)))
+            });
         }
         let (mut work, mut octets) = (Work::default(), 0);
         while work.group.len() < self.options.group_batches && octets < self.options.group_octets {
-            match queue.jobs.pop_front() {
+            match queue.pop() {
                 Some(Job::Batch(batch, done)) => {
                     octets += weight(&batch);
                     work.group.push((batch, done));
@@ -216,6 +228,34 @@ impl Committer {
             }
         }
         Some(work)
+    }
+
+    /// Sleep until it is time, or until the span is over.
+    fn rest<'a>(
+        &self,
+        desk: &'a Desk,
+        mut queue: MutexGuard<'a, Queue>,
+        rest: Rest,
+        span: Option<Duration>,
+        time: impl Fn(&Queue) -> bool,
+    ) -> MutexGuard<'a, Queue> {
+        let sleeps = |queue: &mut Queue| {
+            let sleeps = !time(queue);
+            // Whoever wakes us resets it.
+            if sleeps {
+                queue.rest = rest;
+            }
+            sleeps
+        };
+        queue = match span {
+            Some(span) => {
+                let slept = desk.arrived.wait_timeout_while(queue, span, sleeps);
+                slept.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => desk.arrived.wait_while(queue, sleeps).unwrap_or_else(PoisonError::into_inner),
+        };
+        queue.rest = Rest::None;
+        queue
     }
 
     fn group(&mut self, group: Vec<(Arc<Batch>, Done)>) {

@@ -20,12 +20,58 @@ pub(crate) enum Job {
     Settle(SyncSender<()>),
 }
 
+/// What the committer is doing, so that nobody wakes it who need not: each waking is a system call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// At work: it looks into the queue by itself.
+    #[default]
+    None,
+    /// Until anything comes.
+    Anything,
+    /// Until something comes that somebody waits for, or much of the rest.
+    Urgent,
+    /// Until so many jobs wait.
+    Company(usize),
+}
+
 #[derive(Default)]
 pub(crate) struct Queue {
     pub(crate) jobs: VecDeque<Job>,
-    /// Wake the committer when so many jobs wait.
-    pub(crate) wanted: usize,
+    /// How many of them are urgent.
+    pub(crate) urgent: usize,
+    pub(crate) rest: Rest,
+    /// Content was written whose batch is being decided: its flush can begin.
+    pub(crate) flush: bool,
     pub(crate) closed: bool,
+}
+
+/// So many jobs are enough for a group, even if nobody waits for any of them.
+pub(crate) const MANY: usize = 32;
+
+impl Queue {
+    /// Whether what waits is worth the committer's while.
+    pub(crate) fn is_worth_it(&self) -> bool {
+        self.urgent > 0 || self.jobs.len() >= MANY || self.flush || self.closed
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Job> {
+        let job = self.jobs.pop_front()?;
+        self.urgent -= usize::from(job.is_urgent());
+        Some(job)
+    }
+}
+
+impl Job {
+    /// The end of an errand that begins nothing new can wait a little for company: nobody waits for it.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Batch(batch, _) => {
+                let ends = batch.ops.iter().any(|op| matches!(op, Op::Ack(_)));
+                !ends || batch.ops.iter().any(|op| matches!(op, Op::Enqueue(_) | Op::Retry { .. }))
+            }
+            Self::Task(..) | Self::Settle(_) => true,
+        }
+    }
 }
 
 /// What the journal has and the ledger not yet. A reader asks here first, and has it settled if it matters to it.
@@ -103,10 +149,19 @@ impl Desk {
     }
 
     fn push(&self, job: Job) {
-        let urgent = !matches!(job, Job::Batch(..));
+        let (urgent, is_batch) = (job.is_urgent(), matches!(job, Job::Batch(..)));
         let mut queue = self.lock();
         queue.jobs.push_back(job);
-        let wake = urgent || queue.jobs.len() >= queue.wanted;
+        queue.urgent += usize::from(urgent);
+        let wake = match queue.rest {
+            Rest::None => false,
+            Rest::Anything => true,
+            Rest::Urgent => queue.is_worth_it(),
+            Rest::Company(n) => queue.jobs.len() >= n || !is_batch,
+        };
+        if wake {
+            queue.rest = Rest::None;
+        }
         drop(queue);
         if wake {
             self.arrived.notify_one();
@@ -115,6 +170,19 @@ impl Desk {
 
     pub(crate) fn commit(&self, batch: Arc<Batch>, done: Done) {
         self.push(Job::Batch(batch, done));
+    }
+
+    /// A content is complete: a committer that has nothing to do begins to flush it, while the heart decides about it.
+    pub(crate) fn written(&self) {
+        let mut queue = self.lock();
+        let wake = matches!(queue.rest, Rest::Anything | Rest::Urgent);
+        if wake {
+            (queue.flush, queue.rest) = (true, Rest::None);
+        }
+        drop(queue);
+        if wake {
+            self.arrived.notify_one();
+        }
     }
 
     /// Run a transaction between groups, and wait for it.
@@ -156,7 +224,7 @@ impl Desk {
     /// Finish what is queued, then stop.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.arrived.notify_one();
+        self.arrived.notify_all();
     }
 
     /// Why everything is refused, if so.

@@ -152,7 +152,7 @@ impl Store for Embedded {
         if self.log.is_low() {
             return Err(self.log.full());
         }
-        Ok(Box::new(Writer::new(self.log.clone(), size_hint)))
+        Ok(Box::new(Writer::new(self.log.clone(), size_hint, self.desk.clone())))
     }
 
     fn read_content(&self, content: &ContentRef, offset: u64, into: &mut [u8]) -> Result<usize, StoreError> {

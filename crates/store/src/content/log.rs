@@ -278,6 +278,12 @@ impl Log {
         Ok((place, pins))
     }
 
+    /// Flush where content is written at present.
+    pub(crate) fn flush_active(&self) -> io::Result<()> {
+        let active = self.lock().segment.clone();
+        active.map_or(Ok(()), |segment| self.flush(&segment))
+    }
+
     pub(crate) fn flush(&self, segment: &Segment) -> io::Result<()> {
         segment.flush(|file| self.disk.sync(file))
     }

@@ -8,6 +8,7 @@ use super::log::{Log, trouble};
 use super::place::Place;
 use super::record::{HEADER, Header};
 use super::segment::Segment;
+use crate::desk::Desk;
 use relay::store::{ContentRef, ContentWriter, StoreError};
 use std::sync::Arc;
 
@@ -19,16 +20,18 @@ pub(crate) struct Writer {
     /// Held so that none is taken into use again under the writer.
     segments: Vec<Arc<Segment>>,
     failed: Option<StoreError>,
+    /// Where it is told that a content is complete.
+    desk: Arc<Desk>,
 }
 
 impl Writer {
-    pub(crate) fn new(log: Arc<Log>, size_hint: Option<u64>) -> Self {
+    pub(crate) fn new(log: Arc<Log>, size_hint: Option<u64>, desk: Arc<Desk>) -> Self {
         let content = log.next_content();
         let expected = usize::try_from(size_hint.unwrap_or(0)).unwrap_or(usize::MAX).min(log.piece);
         let mut buffer = log.shelf.buffer().unwrap_or_else(|| Vec::with_capacity(HEADER + expected));
         buffer.resize(HEADER, 0);
         let place = Place { content, len: 0, piece: log.piece as u32, runs: Vec::new() };
-        Self { log, place, buffer, segments: Vec::new(), failed: None }
+        Self { log, place, buffer, segments: Vec::new(), failed: None, desk }
     }
 
     /// Write the piece as one record.
@@ -104,6 +107,7 @@ impl ContentWriter for Writer {
         for segment in &self.segments {
             segment.expect(&content.locator);
         }
+        self.desk.written();
         if self.place.records() == 1 {
             self.log.shelf.put(self.place.content, std::mem::take(&mut self.buffer));
         }

@@ -16,8 +16,9 @@ mod words;
 
 use crate::faults::{Disk, FileOp};
 use relay::store::{Batch, Op};
+use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -116,10 +117,7 @@ impl Journal {
         let sum = crc32c::crc32c(&record[8..]);
         record[..4].copy_from_slice(&MAGIC);
         record[4..8].copy_from_slice(&sum.to_le_bytes());
-        let done = self.disk.run(FileOp::Commit, || {
-            self.file.write_all_at(&record, self.next)?;
-            Ok(rustix::fs::fdatasync(&self.file)?)
-        });
+        let done = self.disk.run(FileOp::Commit, || self.write_through(&record));
         if done.is_ok() {
             self.next += record.len() as u64;
             self.len = self.len.max(self.next);
@@ -127,6 +125,22 @@ impl Journal {
         }
         self.record = record;
         done
+    }
+
+    /// Write, durable on return, with one call where the system can do that.
+    fn write_through(&self, record: &[u8]) -> io::Result<()> {
+        let (slices, flags) = ([IoSlice::new(record)], ReadWriteFlags::DSYNC);
+        let mut written = match rustix::io::pwritev2(&self.file, &slices, self.next, flags) {
+            Ok(n) if n == record.len() => return Ok(()),
+            Ok(n) => n,
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR | Errno::INVAL) => 0,
+            Err(why) => return Err(why.into()),
+        };
+        // In part, or not that way.
+        while written < record.len() {
+            written += self.file.write_at(&record[written..], self.next + written as u64)?;
+        }
+        Ok(rustix::fs::fdatasync(&self.file)?)
     }
 
     /// What was written since the last rewind, once more.

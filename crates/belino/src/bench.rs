@@ -5,10 +5,16 @@
 //!
 //! Whatever it starts it ends, also after an error; what it writes lies in a temporary folder, but for the report.
 
+pub mod backlog;
+pub mod chart;
 pub mod client;
+pub mod disk;
 pub mod ends;
 pub mod mail;
+pub mod markdown;
 pub mod measure;
+pub mod memory;
+pub mod passing;
 pub mod postfix;
 pub mod relay;
 pub mod report;
@@ -16,5 +22,7 @@ pub mod round;
 pub mod run;
 pub mod sink;
 pub mod source;
+pub mod stage;
 pub mod tally;
+pub mod unequal;
 pub mod workload;

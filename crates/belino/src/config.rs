@@ -98,4 +98,6 @@ pub struct HouseLimits {
     pub disk_free_min: u64,
     /// How long what is under way may take to finish at a stop.
     pub stop: Duration,
+    /// For measuring only, and no key of the file: each flush to the disk takes so much longer.
+    pub flush_delay: Duration,
 }

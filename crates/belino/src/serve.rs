@@ -77,7 +77,8 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         .mode(0o700)
         .create(&data)
         .with_context(|| format!("cannot create the data folder {}", data.display()))?;
-    let mut options = Options { disk_free_min: config.limits.disk_free_min, ..Options::default() };
+    let (disk_free_min, flush_delay) = (config.limits.disk_free_min, config.limits.flush_delay);
+    let mut options = Options { disk_free_min, flush_delay, ..Options::default() };
     faults(&mut options);
     let embedded = Arc::new(Embedded::open(&data, options)?);
     let store: Arc<dyn Store> = embedded.clone();

@@ -61,6 +61,7 @@ impl Embedded {
         let fresh = !folder.exists();
         let lock = Arc::new(lock(folder)?);
         let disk = Disk {
+            flush_delay: options.flush_delay,
             #[cfg(debug_assertions)]
             faults: options.faults.clone(),
         };

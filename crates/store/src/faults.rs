@@ -1,6 +1,6 @@
 //! The one door through which the cellar touches files, so that tests can make any touch fail.
 //!
-//! Owns: [`Disk`] and, in debug builds, [`Faults`]. Never knows: what the octets mean.
+//! Owns: [`Disk`], how much slower than it is the disk shall seem, and, in debug builds, [`Faults`]. Never knows: what the octets mean.
 //!
 //! SQLite has its own door; only its commits are announced here.
 
@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 #[cfg(debug_assertions)]
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub trait Faults: Send + Sync + std::fmt::Debug {
 /// Does what is asked, or what a fault makes of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
+    /// See [`Options::flush_delay`](crate::Options::flush_delay).
+    pub(crate) flush_delay: Duration,
     #[cfg(debug_assertions)]
     pub(crate) faults: Option<Arc<dyn Faults>>,
 }
@@ -63,6 +66,7 @@ impl Disk {
     /// Do `act`, unless a fault is due.
     #[cfg(debug_assertions)]
     pub(crate) fn run<T>(&self, op: FileOp, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.lag(op);
         match self.faults.as_ref().and_then(|faults| faults.before(op)) {
             None => act(),
             Some(Fault::Errno(n)) => Err(io::Error::from_raw_os_error(n)),
@@ -75,8 +79,22 @@ impl Disk {
 
     /// Do `act`.
     #[cfg(not(debug_assertions))]
-    pub(crate) fn run<T>(&self, _op: FileOp, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn run<T>(&self, op: FileOp, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.lag(op);
         act()
+    }
+
+    /// Seem to be slower than it is, where something is made durable.
+    fn lag(&self, op: FileOp) {
+        if self.flush_delay.is_zero() || !matches!(op, FileOp::Sync | FileOp::Commit) {
+            return;
+        }
+        let span = rustix::thread::Timespec {
+            tv_sec: i64::try_from(self.flush_delay.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(self.flush_delay.subsec_nanos()),
+        };
+        // Woken early, it is a little faster once.
+        let _ = rustix::thread::nanosleep(&span);
     }
 
     pub(crate) fn create(&self, path: &Path) -> io::Result<File> {

@@ -38,6 +38,8 @@ pub struct Options {
     pub checkpoint_size: u64,
     /// Segment files kept open, at most, besides those in use.
     pub open_files_max: usize,
+    /// For measuring only: each flush of content and each commit of the ledger takes so much longer, as on a slower disk.
+    pub flush_delay: Duration,
     /// For tests: asked before every operation on a file and before every commit.
     #[cfg(debug_assertions)]
     pub faults: Option<Arc<dyn Faults>>,
@@ -63,6 +65,7 @@ impl Default for Options {
             settle_batches: 1024,
             checkpoint_size: 64 << 20,
             open_files_max: 256,
+            flush_delay: Duration::ZERO,
             #[cfg(debug_assertions)]
             faults: None,
             #[cfg(debug_assertions)]

@@ -131,13 +131,14 @@ impl SinkProcess {
         Ok(true)
     }
 
-    /// What came of a run, and which keys: of requests, or of reports.
+    /// What came of a run, or of all, and which keys: of requests, or of reports.
     ///
     /// # Errors
     /// It has ended.
-    pub fn sum(&mut self, run: u32, reports: bool) -> anyhow::Result<(Value, Bits)> {
+    pub fn sum(&mut self, run: Option<u32>, reports: bool) -> anyhow::Result<(Value, Bits)> {
         let file = self.folder.join("delivered");
         let kind = if reports { "reports" } else { "requests" };
+        let run = run.map_or("all".to_owned(), |run| run.to_string());
         self.say(&format!("sum {run} {kind} {}", file.display()))?;
         loop {
             let line = self.lines.recv().context("the sink has ended")?;
@@ -145,6 +146,15 @@ impl SinkProcess {
                 return Ok((sum, Bits::from_octets(std::fs::read(&file)?)));
             }
         }
+    }
+
+    /// How much of a run has come more than once.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn twice(&mut self, run: u32, reports: bool) -> anyhow::Result<u64> {
+        let (sum, _) = self.sum(Some(run), reports)?;
+        Ok(sum[if reports { "reports" } else { "requests" }]["doubled"].as_u64().unwrap_or(0))
     }
 
     /// Its process.
@@ -206,13 +216,13 @@ impl SourceProcess {
         Ok(Self { done, accepted, pid, over: false })
     }
 
-    /// Wait for its end; `each` is called two or three times a second meanwhile.
+    /// Wait for its end; `each` is called so often meanwhile.
     ///
     /// # Errors
     /// It said nothing that can be read.
-    pub fn wait(mut self, mut each: impl FnMut()) -> anyhow::Result<Sent> {
+    pub fn wait(mut self, often: Duration, mut each: impl FnMut()) -> anyhow::Result<Sent> {
         let output = loop {
-            match self.done.recv_timeout(Duration::from_millis(400)) {
+            match self.done.recv_timeout(often) {
                 Ok(output) => break output?,
                 Err(RecvTimeoutError::Timeout) => each(),
                 Err(RecvTimeoutError::Disconnected) => bail!("the source was lost"),

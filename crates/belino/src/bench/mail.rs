@@ -86,7 +86,7 @@ pub struct Shape {
     pub size: Size,
     /// Recipients of one mail.
     pub recipients: usize,
-    /// Sinks over which the recipients are spread, turn by turn, from `first_sink` on.
+    /// Sinks over which the recipients of all mails are spread, turn by turn, from `first_sink` on.
     pub sinks: usize,
     /// The first of them.
     pub first_sink: usize,
@@ -107,6 +107,8 @@ enum Patch {
     Sequence,
     /// Digits of the number of the recipient in this place.
     Recipient(u16),
+    /// The digit of the sink that serves the recipient in this place.
+    Sink(u16),
     /// Sixteen hexadecimal digits of the clock's reading.
     Sent,
 }
@@ -118,6 +120,8 @@ pub struct Template {
     /// The content with the end of data.
     pub content: Vec<u8>,
     recipients: u64,
+    first_sink: u64,
+    sinks: u64,
     command_patches: Vec<(usize, Patch)>,
     content_patches: Vec<(usize, Patch)>,
 }
@@ -142,17 +146,21 @@ impl Draft {
         let width = match patch {
             Patch::Sequence => 8,
             Patch::Recipient(_) => NUMBER_DIGITS,
+            Patch::Sink(_) => 1,
             Patch::Sent => 16,
         };
         self.octets.resize(self.octets.len() + width, b'0');
     }
 
     /// `+44770090000000000/TYPE=PLMN@mms.sink0.example`.
-    fn recipient(&mut self, shape: &Shape, place: usize) {
-        let sink = shape.first_sink + place % shape.sinks;
-        self.text(&format!("{SINK_PREFIX}{sink}"));
-        self.patch(Patch::Recipient(place as u16));
-        self.text(&format!("/TYPE=PLMN@{}", sink_domain(sink)));
+    fn recipient(&mut self, place: usize) {
+        let place = place as u16;
+        self.text(SINK_PREFIX);
+        self.patch(Patch::Sink(place));
+        self.patch(Patch::Recipient(place));
+        self.text("/TYPE=PLMN@mms.sink");
+        self.patch(Patch::Sink(place));
+        self.text(".example");
     }
 
     /// `b0000002a-00000007`: the run, the mail.
@@ -173,7 +181,7 @@ impl Template {
             commands.text(&format!("MAIL FROM:<{SOURCE_NUMBER}/TYPE=PLMN@{SOURCE_DOMAIN}>\r\n"));
             for place in 0..shape.recipients {
                 commands.text("RCPT TO:<");
-                commands.recipient(shape, place);
+                commands.recipient(place);
                 commands.text(">\r\n");
             }
         }
@@ -189,6 +197,8 @@ impl Template {
             commands: commands.octets,
             content: content.octets,
             recipients: shape.recipients as u64,
+            first_sink: shape.first_sink as u64,
+            sinks: shape.sinks.max(1) as u64,
             command_patches: commands.patches,
             content_patches: content.patches,
         }
@@ -197,6 +207,7 @@ impl Template {
     /// Make it the mail with this sequence number, sent now.
     pub fn set(&mut self, sequence: u32, sent: u64) {
         let first = u64::from(sequence) * self.recipients;
+        let (first_sink, sinks) = (self.first_sink, self.sinks);
         for (octets, patches) in
             [(&mut self.commands, &self.command_patches), (&mut self.content, &self.content_patches)]
         {
@@ -204,6 +215,10 @@ impl Template {
                 match patch {
                     Patch::Sequence => hex(&mut octets[*at..at + 8], u64::from(sequence)),
                     Patch::Sent => hex(&mut octets[*at..at + 16], sent),
+                    Patch::Sink(place) => {
+                        let sink = first_sink + (first + u64::from(*place)) % sinks;
+                        decimal(&mut octets[*at..=*at], sink);
+                    }
                     Patch::Recipient(place) => {
                         decimal(&mut octets[*at..at + NUMBER_DIGITS], (first + u64::from(*place)) % NUMBERS);
                     }
@@ -223,18 +238,19 @@ fn head(shape: &Shape, body: &[u8]) -> Draft {
     let mut out = Draft::new();
     out.text("Date: Tue, 04 Mar 2025 10:15:30 +0000\r\nFrom: ");
     if shape.as_report {
-        out.recipient(shape, 0);
+        out.recipient(0);
         let system = sink_domain(shape.first_sink);
         out.text(&format!(
             "\r\nSender: system-user@{system}\r\nTo: {SOURCE_NUMBER}/TYPE=PLMN@{RELAY_DOMAIN}"
         ));
     } else {
-        out.text(&format!("{SOURCE_NUMBER}/TYPE=PLMN@{SOURCE_DOMAIN}\r\nTo: "));
+        let from = format!("{SOURCE_NUMBER}/TYPE=PLMN@{SOURCE_DOMAIN}");
+        out.text(&format!("{from}\r\nSender: {from}\r\nTo: "));
         for place in 0..shape.recipients {
             if place > 0 {
                 out.text(",\r\n ");
             }
-            out.recipient(shape, place);
+            out.recipient(place);
         }
     }
     out.text("\r\nMessage-ID: <");
@@ -415,4 +431,109 @@ pub fn place(command: &[u8], sequence: u32, recipients: u32) -> Option<u32> {
     let first = u64::from(sequence) * u64::from(recipients) % NUMBERS;
     let place = (number + NUMBERS - first) % NUMBERS;
     u32::try_from(place).ok().filter(|place| *place < recipients)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(size: &str, recipients: usize) -> Shape {
+        let size = size.parse().unwrap();
+        Shape {
+            size,
+            recipients,
+            sinks: 1,
+            first_sink: 0,
+            ack: true,
+            report: false,
+            as_report: false,
+            run: 0xabc,
+        }
+    }
+
+    #[test]
+    fn sizes_as_people_write_them() {
+        for (text, octets) in
+            [("1k", 1024), ("30K", 30_720), ("2MiB", 2 << 20), ("1m", 1 << 20), ("777", 777)]
+        {
+            assert_eq!(text.parse::<Size>(), Ok(Size(octets)), "{text}");
+        }
+        for text in ["", "k", "1g", "-1k", "65m", "9999999999999999999k"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        assert_eq!([Size(30_720), Size(2 << 20), Size(777)].map(|s| s.to_string()), ["30k", "2m", "777"]);
+    }
+
+    #[test]
+    fn a_mail_has_the_size_that_was_asked_for() {
+        for size in ["30k", "100k", "1m"] {
+            let template = Template::new(&shape(size, 1));
+            let off = size.parse::<Size>().unwrap().0.abs_diff(template.size());
+            assert!(off < 100, "{size} is {} octets", template.size());
+        }
+        assert!(Template::new(&shape("1k", 1)).size() < 1200, "the header alone is that long");
+    }
+
+    #[test]
+    fn what_was_set_is_what_is_seen() {
+        let mut template = Template::new(&shape("4k", 3));
+        template.set(0x1234, 0xfeed);
+        let head = memchr::memmem::find(&template.content, b"\r\n\r\n").unwrap() + 4;
+        let seen = seen(&template.content[..head]).unwrap();
+        assert_eq!((seen.kind, seen.run, seen.sequence), (Kind::Request, 0xabc, 0x1234));
+        assert_eq!((seen.sent, seen.ack, seen.report), (Some(0xfeed), true, false));
+        let body = &template.content[head..template.content.len() - 3];
+        let promise = seen.promise.unwrap();
+        assert_eq!(
+            (promise.crc, promise.octets as usize, promise.recipients),
+            (crc32c::crc32c(body), body.len(), 3)
+        );
+        let commands = String::from_utf8(template.commands.clone()).unwrap();
+        let places: Vec<_> = commands
+            .lines()
+            .filter(|l| l.starts_with("RCPT"))
+            .map(|l| place(l.as_bytes(), 0x1234, 3))
+            .collect();
+        assert_eq!(places, [Some(0), Some(1), Some(2)]);
+        // Not this mail's recipients.
+        assert_eq!(place(b"RCPT TO:<+44770090000000/TYPE=PLMN@mms.sink0.example>", 0x1234, 3), None);
+        assert_eq!(place(b"RCPT TO:<someone@mms.sink0.example>", 0x1234, 3), None);
+    }
+
+    #[test]
+    fn the_relay_understands_what_is_sent() {
+        use wire::mime::HeaderBlock;
+        for (as_report, kind) in [(false, "MM4_forward.REQ"), (true, "MM4_delivery_report.REQ")] {
+            let mut template = Template::new(&Shape { as_report, report: true, ..shape("30k", 1) });
+            template.set(7, 1);
+            let block = HeaderBlock::parse(&template.content).unwrap();
+            let decoded = wire::mm4::decode(&block);
+            assert!(decoded.violations.is_empty() && decoded.tolerances.is_empty(), "{decoded:?}");
+            let wire::mm4::Mail::Message(message) = decoded.mail else { panic!("{kind}") };
+            assert_eq!(message.message_type().as_str(), kind);
+            assert_eq!(message.message_id().unwrap().as_str(), "b00000abc-00000007");
+        }
+    }
+
+    #[test]
+    fn recipients_are_spread_over_sinks() {
+        let mut template = Template::new(&Shape { sinks: 4, first_sink: 2, ..shape("4k", 2) });
+        template.set(3, 1);
+        let commands = String::from_utf8(template.commands.clone()).unwrap();
+        assert!(commands.contains("RCPT TO:<+447700900400006/TYPE=PLMN@mms.sink4.example>"), "{commands}");
+        assert!(commands.contains("RCPT TO:<+447700900500007/TYPE=PLMN@mms.sink5.example>"), "{commands}");
+    }
+
+    #[test]
+    fn other_mails_are_not_ours() {
+        for head in [
+            "From: a@b.example\r\n\r\n",
+            "X-Mms-Message-ID: mm-1\r\n\r\n",
+            "X-Mms-Message-ID: b1-x\r\n\r\n",
+            "",
+        ] {
+            assert_eq!(seen(head.as_bytes()), None, "{head}");
+        }
+        assert_eq!(field(b"To: x\r\nSubject:  y \r\n", "subject"), Some("y"));
+    }
 }

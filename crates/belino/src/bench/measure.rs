@@ -211,3 +211,25 @@ fn file_system(folder: &Path) -> String {
     });
     fields.max_by_key(|(depth, _)| *depth).map_or("unknown".into(), |(_, kind)| kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_costs_something() {
+        let tree = Tree { root: std::process::id() };
+        assert!(tree.pids().contains(&std::process::id()));
+        assert!(tree.memory().pss > 1 << 20 && tree.memory().rss >= tree.memory().pss);
+        assert!(own_cpu() >= 0.0 && tree.cost().cpu_s >= 0.0);
+        let (before, after) = (Machine::now(), Machine::now());
+        assert!(before.whole_s > 0.0 && after.whole_s >= before.whole_s && after.busy_s <= after.whole_s);
+    }
+
+    #[test]
+    fn a_machine_has_a_class() {
+        let class = Class::here(Path::new("/"));
+        assert!(class.cores > 0 && class.memory > 1 << 20 && class.kernel.contains('.'), "{class:?}");
+        assert_ne!(class.file_system, "unknown");
+    }
+}

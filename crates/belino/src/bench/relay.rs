@@ -37,8 +37,10 @@ impl Subject {
             Self::Belino => "belino".into(),
             Self::Postfix => "postfix".into(),
             Self::Command(line) => {
-                let program = line.split_whitespace().next().unwrap_or("command");
-                Path::new(program).file_name().map_or("command".into(), |n| n.to_string_lossy().into_owned())
+                let program = line.split_whitespace().next().unwrap_or_default();
+                let name = Path::new(program).file_name().map(|n| n.to_string_lossy().into_owned());
+                // Two of one name could not be told apart.
+                name.filter(|n| n != "belino" && n != "postfix").unwrap_or_else(|| "command".into())
             }
         }
     }
@@ -308,4 +310,43 @@ fn command(line: &str, plan: &Plan) -> anyhow::Result<(SocketAddr, Process)> {
         .spawn()
         .with_context(|| format!("cannot start {program}"))?;
     Ok((SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Process::Child(child)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(transit: Transit) -> Plan {
+        Plan {
+            folder: "/nowhere".into(),
+            source: SocketAddr::new(source_address(0), 4000),
+            sinks: (0..3).map(|k| sink_address(k, 5000)).collect(),
+            transit,
+            asks: transit == Transit::BackToBack,
+            connections: 20,
+            flush_delay: None,
+        }
+    }
+
+    #[test]
+    fn our_configuration_is_one_that_we_take() {
+        use relay::PeerName;
+        for (transit, mode) in [
+            (Transit::Transparent, relay::house::TransitMode::Transparent),
+            (Transit::BackToBack, relay::house::TransitMode::BackToBack),
+        ] {
+            let config =
+                crate::config::parse(&configuration(&plan(transit)), Path::new("/x/belino.toml")).unwrap();
+            let (source, sink) = (PeerName::new("source"), PeerName::new("sink2"));
+            assert_eq!(config.house.transit(&source, &sink), Some(mode));
+            assert_eq!(config.links.len(), 4);
+        }
+    }
+
+    #[test]
+    fn relays_are_told_apart_by_name() {
+        let name = |line: &str| Subject::Command(line.into()).name();
+        assert_eq!(name("/opt/x/ceiling {listen_port}"), "ceiling");
+        assert_eq!([name("/usr/bin/belino x"), name("")], ["command", "command"]);
+    }
 }

@@ -1,10 +1,10 @@
-//! The report: medians, ratios, goals; as a table and as JSON.
+//! The report: medians, ratios, goals; as text and as JSON.
 //!
 //! Owns: what is made of rounds. Never knows: how they came about.
 
 use super::measure::Class;
 use super::round::{Latency, Round};
-use super::run::{Outcome, median};
+use super::run::{Bound, Outcome, Reading, median};
 use super::workload::{Against, Figure, Goal};
 use serde_json::{Value, json};
 
@@ -60,36 +60,38 @@ pub struct Sums {
     pub changed: u64,
 }
 
-/// A goal and what came of it.
+/// A figure beside those of the rounds, and what was hoped for.
 #[derive(Clone, Debug)]
 pub struct Judged {
-    /// What is compared, in words.
+    /// What it is, in words.
     pub what: String,
-    /// The ratio.
-    pub ratio: f64,
-    /// The goal.
-    pub goal: Goal,
-    /// Whether it is met.
-    pub is_met: bool,
+    /// How much.
+    pub value: f64,
+    /// Of what; empty for a ratio.
+    pub unit: &'static str,
+    /// What was hoped for.
+    pub bound: Option<Bound>,
 }
 
 impl Judged {
-    /// `met`, or by how much it is missed.
-    pub fn verdict(&self) -> String {
-        if self.is_met {
-            return "met".into();
+    /// `0.91`, `43.1 MB`.
+    pub fn amount(&self) -> String {
+        let Self { value, unit, .. } = self;
+        match *unit {
+            "" => format!("{value:.2}"),
+            unit if *value >= 100.0 => format!("{value:.0} {unit}"),
+            unit => format!("{value:.1} {unit}"),
         }
-        let off = if self.goal.at_least {
-            1.0 - self.ratio / self.goal.bound
-        } else {
-            self.ratio / self.goal.bound - 1.0
-        };
-        format!("missed by {:.0} %", off * 100.0)
     }
 
     /// `>= 5.00`.
-    pub fn bound(&self) -> String {
-        format!("{} {:.2}", if self.goal.at_least { ">=" } else { "<=" }, self.goal.bound)
+    pub fn goal(&self) -> String {
+        self.bound.map_or("-".into(), |bound| bound.to_string())
+    }
+
+    /// `met`, or by how much it is missed.
+    pub fn verdict(&self) -> String {
+        self.bound.map_or("-".into(), |bound| bound.verdict(self.value))
     }
 }
 
@@ -101,8 +103,23 @@ pub struct Report {
     pub class: Class,
     /// Workload by workload.
     pub outcomes: Vec<Outcome>,
-    /// What could not be run, and why.
-    pub skipped: Vec<(String, String)>,
+    /// Workloads that could not be run to their end, and why.
+    pub failed: Vec<(String, String)>,
+    /// Rounds that were asked for, and how long mails were sent in each, in seconds.
+    pub rounds: (usize, f64),
+}
+
+impl Sums {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            refused: self.refused + other.refused,
+            delivered: self.delivered + other.delivered,
+            lost: self.lost + other.lost,
+            doubled: self.doubled + other.doubled,
+            changed: self.changed + other.changed,
+        }
+    }
 }
 
 impl Outcome {
@@ -166,10 +183,11 @@ impl Outcome {
         }
     }
 
-    /// All rounds of a relay, those that do not count as well.
+    /// All rounds of a relay, under whatever name, those that do not count as well.
     pub fn sums(&self, subject: &str) -> Sums {
         let mut sums = Sums::default();
-        for round in self.rounds.iter().filter(|r| r.subject == subject) {
+        let same = |r: &&Round| r.subject.split(',').next() == Some(subject);
+        for round in self.rounds.iter().filter(same) {
             sums.accepted += round.accepted;
             sums.refused += round.refused;
             sums.delivered += round.delivered;
@@ -201,16 +219,18 @@ fn figure_of(figure: Figure) -> fn(&Round) -> f64 {
 }
 
 impl Report {
-    /// Each goal of a workload that can be judged in this run.
+    /// Each goal of a workload that can be judged in this run, and each figure beside those of the rounds.
     pub fn judged(&self, outcome: &Outcome) -> Vec<Judged> {
-        let goals = outcome.workload.goals.iter();
-        goals
-            .filter_map(|goal| {
-                let (ratio, what) = self.compare(outcome, goal)?;
-                let is_met = if goal.at_least { ratio >= goal.bound } else { ratio <= goal.bound };
-                Some(Judged { what, ratio, goal: *goal, is_met })
-            })
-            .collect()
+        let goals = outcome.workload.goals.iter().filter_map(|goal| {
+            let (value, what) = self.compare(outcome, goal)?;
+            value.is_finite().then(|| Judged { what, value, unit: "", bound: Some(Bound::of(goal)) })
+        });
+        let readings = outcome.readings.iter().map(|reading| {
+            let Reading { subject, what, value, unit, goal } = reading;
+            let what = if subject == "belino" { what.clone() } else { format!("{subject}: {what}") };
+            Judged { what, value: *value, unit, bound: *goal }
+        });
+        goals.chain(readings).collect()
     }
 
     fn compare(&self, outcome: &Outcome, goal: &Goal) -> Option<(f64, String)> {
@@ -239,23 +259,24 @@ impl Report {
                 let other = self.outcomes.iter().find(|o| o.workload.name == other)?;
                 let rate = |o: &Outcome| o.medians("belino").rate[0];
                 let ratio = rate(outcome) / rate(other);
-                ratio.is_finite().then(|| (ratio, format!("{name} / {}", other.workload.name)))
+                Some((ratio, format!("{name} / {}", other.workload.name)))
             }
         }
     }
 
-    /// Lost, doubled or changed mails of our own relay, anywhere.
+    /// Whether everything ran, and our own relay lost, doubled and changed nothing.
     pub fn is_sound(&self) -> bool {
-        self.outcomes.iter().all(|outcome| {
-            let sums = outcome.sums("belino");
-            sums.lost == 0 && sums.doubled == 0 && sums.changed == 0
-        })
+        self.failed.is_empty()
+            && self.outcomes.iter().all(|outcome| {
+                let sums = outcome.sums("belino");
+                sums.lost == 0 && sums.doubled == 0 && sums.changed == 0
+            })
     }
 
     /// As JSON.
     pub fn json(&self) -> Value {
         let workloads: Vec<Value> = self.outcomes.iter().map(|outcome| self.outcome_json(outcome)).collect();
-        let skipped = self.skipped.iter().map(|(name, why)| json!({ "workload": name, "why": why }));
+        let failed = self.failed.iter().map(|(name, why)| json!({ "workload": name, "why": why }));
         json!({
             "command": self.command,
             "belino": env!("CARGO_PKG_VERSION"),
@@ -266,8 +287,10 @@ impl Report {
                 "file_system": self.class.file_system,
                 "kernel": self.class.kernel,
             },
+            "rounds": self.rounds.0,
+            "span_s": self.rounds.1,
             "workloads": workloads,
-            "skipped": skipped.collect::<Vec<_>>(),
+            "failed": failed.collect::<Vec<_>>(),
             "success": self.is_sound(),
         })
     }
@@ -303,23 +326,48 @@ impl Report {
                 })
             })
             .collect();
-        let goals: Vec<Value> = self
-            .judged(outcome)
-            .iter()
-            .map(|j| json!({ "what": j.what, "ratio": j.ratio, "goal": j.bound(), "met": j.is_met }))
-            .collect();
+        let judged = self.judged(outcome);
+        let goals = judged.iter().map(|j| {
+            let met = j.bound.map(|bound| bound.holds(j.value));
+            let goal = j.bound.map(|bound| bound.to_string());
+            json!({ "what": j.what, "value": j.value, "unit": j.unit, "goal": goal, "met": met, "verdict": j.verdict() })
+        });
         json!({
             "name": outcome.workload.name,
             "title": outcome.workload.title,
             "subjects": subjects,
-            "goals": goals,
+            "goals": goals.collect::<Vec<_>>(),
+            "notes": outcome.notes,
             "rounds": outcome.rounds,
         })
     }
 
-    /// The table for a terminal.
-    pub fn table(&self) -> String {
-        let mut out = String::new();
+    /// For a terminal.
+    pub fn text(&self) -> String {
+        let mut out = aligned(&self.rows());
+        let mut rows = Vec::new();
+        for outcome in &self.outcomes {
+            for judged in self.judged(outcome) {
+                let name = format!("  {}", outcome.workload.name);
+                rows.push(vec![name, judged.what.clone(), judged.amount(), judged.goal(), judged.verdict()]);
+            }
+        }
+        out.push_str("\nGoals\n");
+        out.push_str(&aligned(&rows));
+        if rows.is_empty() {
+            out.push_str("  none can be judged without a relay to compare with: --vs postfix\n");
+        }
+        let remarks = self.remarks();
+        if !remarks.is_empty() {
+            out.push_str(&format!("\nRemarks\n  {}\n", remarks.join("\n  ")));
+        }
+        out.push('\n');
+        self.counts().iter().for_each(|line| out.push_str(&format!("{line}\n")));
+        out
+    }
+
+    /// The head of the table, then a row for each relay in each workload.
+    pub fn rows(&self) -> Vec<Vec<String>> {
         let head = [
             "workload",
             "relay",
@@ -329,6 +377,7 @@ impl Report {
             "accepted/s",
             "p50 ms",
             "p99 ms",
+            "p99.9 ms",
             "max ms",
             "CPU s/1000",
             "PSS MB",
@@ -337,81 +386,76 @@ impl Report {
         ];
         let mut rows: Vec<Vec<String>> = vec![head.iter().map(|h| (*h).to_owned()).collect()];
         for outcome in &self.outcomes {
-            for (i, subject) in outcome.subjects().iter().enumerate() {
-                rows.push(row(outcome, subject, i == 0));
-            }
-        }
-        out.push_str(&aligned(&rows));
-        out.push_str("\nGoals\n");
-        let mut rows = Vec::new();
-        for outcome in &self.outcomes {
-            for judged in self.judged(outcome) {
-                rows.push(vec![
-                    format!("  {}", outcome.workload.name),
-                    judged.what.clone(),
-                    format!("{:.2}", judged.ratio),
-                    judged.bound(),
-                    judged.verdict(),
-                ]);
-            }
-        }
-        if rows.is_empty() {
-            out.push_str("  none can be judged without the relay that they compare with: --vs postfix\n");
-        }
-        out.push_str(&aligned(&rows));
-        for outcome in &self.outcomes {
-            for round in outcome.rounds.iter().filter(|r| r.number > 0) {
-                if let Some(why) = &round.disturbed {
-                    out.push_str(&format!(
-                        "\ndropped: {}, {}, round {}: {why}",
-                        outcome.workload.name, round.subject, round.number
-                    ));
+            let mut name = outcome.workload.name;
+            for subject in outcome.subjects() {
+                // Deliveries that nobody measures make no row.
+                if outcome.rounds.iter().any(|r| r.number > 0 && r.subject == subject) {
+                    rows.push(row(outcome, &subject, name));
+                    name = "";
                 }
             }
         }
-        for (name, why) in &self.skipped {
-            out.push_str(&format!("\nnot run: {name}: {why}"));
+        rows
+    }
+
+    /// What whoever reads the figures must know.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for outcome in &self.outcomes {
+            let name = outcome.workload.name;
+            out.extend(outcome.notes.iter().map(|note| format!("{name}: {note}")));
+            let mut told = Vec::new();
+            for round in outcome.rounds.iter().filter(|r| r.number > 0) {
+                if let Some(why) = round.disturbed.as_ref().filter(|_| !told.contains(&round.number)) {
+                    out.push(format!("{name}: round {} dropped: {why}", round.number));
+                    told.push(round.number);
+                }
+            }
+            if outcome.rounds.iter().any(|r| r.number > 0)
+                && outcome.rounds.iter().all(|r| r.number == 0 || r.disturbed.is_some())
+            {
+                out.push(format!(
+                    "{name}: every round was disturbed, so all of them count; run it again on a quiet machine"
+                ));
+            }
+            let troubles = outcome.rounds.iter().filter_map(|r| Some((&r.subject, r.trouble.as_ref()?)));
+            if let Some((subject, trouble)) = troubles.into_iter().next() {
+                out.push(format!("{name}: {subject}: {trouble}"));
+            }
         }
-        out.push_str(&self.count());
+        out.extend(self.failed.iter().map(|(name, why)| format!("{name}: failed: {why}")));
         out
     }
 
-    /// How many mails, and what became of them.
-    pub fn count(&self) -> String {
-        let mut out = String::from("\n");
+    /// How many mails each relay took, and what became of them.
+    pub fn counts(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for name in self.outcomes.iter().flat_map(Outcome::subjects) {
+            // One relay under several names is one relay.
+            let name = name.split(',').next().unwrap_or_default().to_owned();
             if !names.contains(&name) {
                 names.push(name);
             }
         }
-        for name in names {
-            let mut all = Sums::default();
-            for outcome in &self.outcomes {
-                let sums = outcome.sums(&name);
-                all.accepted += sums.accepted;
-                all.refused += sums.refused;
-                all.delivered += sums.delivered;
-                all.lost += sums.lost;
-                all.doubled += sums.doubled;
-                all.changed += sums.changed;
-            }
-            out.push_str(&format!(
-                "{name}: {} mails accepted, {} refused, {} deliveries; lost {}, doubled {}, changed {}\n",
+        let count = |name: &String| {
+            let all =
+                self.outcomes.iter().map(|outcome| outcome.sums(name)).fold(Sums::default(), Sums::plus);
+            format!(
+                "{name}: {} mails accepted, {} refused, {} deliveries; lost {}, doubled {}, changed {}",
                 all.accepted, all.refused, all.delivered, all.lost, all.doubled, all.changed
-            ));
-        }
-        out
+            )
+        };
+        names.iter().map(count).collect()
     }
 }
 
-fn row(outcome: &Outcome, subject: &str, first: bool) -> Vec<String> {
+fn row(outcome: &Outcome, subject: &str, name: &str) -> Vec<String> {
     let m = outcome.medians(subject);
     let rounds = outcome.sound(subject);
     let foreign = median(&rounds.iter().map(|r| r.foreign).collect::<Vec<_>>()).unwrap_or(0.0);
     let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.2}"));
     vec![
-        if first { outcome.workload.name.to_owned() } else { String::new() },
+        name.to_owned(),
         subject.to_owned(),
         format!("{:.0}", m.rate[0]),
         format!("({:.0}-{:.0})", m.rate[1], m.rate[2]),
@@ -419,6 +463,7 @@ fn row(outcome: &Outcome, subject: &str, first: bool) -> Vec<String> {
         format!("{:.0}", m.accepted_per_s),
         ms(m.delivery_ms.map(|l| l.p50)),
         ms(m.delivery_ms.map(|l| l.p99)),
+        ms(m.delivery_ms.map(|l| l.p99_9)),
         ms(m.delivery_ms.map(|l| l.max)),
         format!("{:.3}", m.cpu_s_per_1000),
         format!("{:.0}", m.pss_peak as f64 / 1e6),

@@ -12,9 +12,6 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long nothing may come before what is missing counts as lost.
-pub const SILENCE: Duration = Duration::from_secs(20);
-
 /// Milliseconds: median and further percentiles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Latency {
@@ -77,6 +74,8 @@ pub struct Round {
     pub rss_peak: u64,
     /// Peak proportional memory of the relay, octets.
     pub pss_peak: u64,
+    /// Peak proportional memory in the second and in the last third of the time in which mails were sent.
+    pub pss_thirds: [u64; 2],
     /// Octets written to disk for each octet accepted.
     pub written_per_octet: f64,
     /// Share of the machine's processors that others used.
@@ -99,6 +98,9 @@ pub struct Meter {
     device: Option<String>,
     device_before: u64,
     peak: Memory,
+    /// Proportional memory while mails are sent.
+    sending: Vec<u64>,
+    sends: bool,
 }
 
 impl Meter {
@@ -114,6 +116,8 @@ impl Meter {
             device: device.map(str::to_owned),
             device_before,
             peak: Memory::default(),
+            sending: Vec::new(),
+            sends: true,
             tree,
             all,
         }
@@ -124,6 +128,14 @@ impl Meter {
         let now = self.tree.memory();
         self.peak.rss = self.peak.rss.max(now.rss);
         self.peak.pss = self.peak.pss.max(now.pss);
+        if self.sends {
+            self.sending.push(now.pss);
+        }
+    }
+
+    /// The source has ended.
+    pub const fn sending_ends(&mut self) {
+        self.sends = false;
     }
 
     /// End, and write the figures down.
@@ -144,6 +156,9 @@ impl Meter {
         };
         round.written_per_octet = if octets > 0 { written as f64 / octets as f64 } else { 0.0 };
         (round.rss_peak, round.pss_peak) = (self.peak.rss, self.peak.pss);
+        let third = self.sending.len() / 3;
+        let peak = |from: usize, to: usize| self.sending[from..to].iter().copied().max().unwrap_or(0);
+        round.pss_thirds = [peak(third, 2 * third), peak(2 * third, self.sending.len())];
     }
 }
 
@@ -196,6 +211,12 @@ pub struct Around<'a> {
     pub device: Option<&'a str>,
     /// Number of this run.
     pub run: u32,
+    /// How long nothing may come before what is missing counts as lost.
+    pub silence: Duration,
+    /// How often memory is looked at while mails are sent.
+    pub look: Duration,
+    /// Of the keys, only those that leave a remainder below the second when divided by the first come to this sink.
+    pub only: Option<(u32, u32)>,
     /// Told how many deliveries have come.
     pub tell: &'a mut dyn FnMut(u64),
 }
@@ -222,23 +243,35 @@ pub fn pass(
     counting: Counting,
     around: &mut Around<'_>,
 ) -> anyhow::Result<(Round, Bits)> {
-    let Around { sink, folder, all, device, run, tell } = around;
+    let Around { sink, folder, all, device, run, silence, look, only, tell } = around;
     let run = *run;
     let mut round = Round { subject: relay.subject.name(), ..Round::default() };
     sink.begin(run)?;
     let mut meter = Meter::start(relay.tree(), all.to_vec(), *device);
     let source = SourceProcess::start(relay.to, arguments, folder)?;
-    let sent = source.wait(|| {
+    let sent = source.wait(*look, || {
         meter.sample();
         tell(sink.come_now());
     })?;
-    let per_mail = if counting == Counting::Reports { 1 } else { work.recipients as u64 };
+    meter.sending_ends();
+    let per_mail = if counting == Counting::Reports { 1 } else { work.recipients as u32 };
     let accepted = sent.json["accepted"].as_u64().unwrap_or(0);
+    let expected = spread(&sent.keys, per_mail, *only);
+    let reports = counting == Counting::Reports;
     if counting != Counting::Nothing {
-        sink.wait_for(accepted * per_mail, SILENCE, |come| {
-            meter.sample();
-            tell(come);
-        })?;
+        let mut wanted = expected.count();
+        loop {
+            let has_come = sink.wait_for(wanted, *silence, |come| {
+                meter.sample();
+                tell(come);
+            })?;
+            // What came twice stands for nothing that is missing.
+            let twice = sink.twice(run, reports)?;
+            if !has_come || wanted == expected.count() + twice {
+                break;
+            }
+            wanted = expected.count() + twice;
+        }
     }
     meter.finish(accepted, sent.json["octets"].as_u64().unwrap_or(0), &mut round);
     note_sent(&mut round, &sent);
@@ -246,10 +279,9 @@ pub fn pass(
         round.rate = round.accepted_per_s;
         return Ok((round, sent.keys));
     }
-    let reports = counting == Counting::Reports;
-    let (sum, keys) = sink.sum(run, reports)?;
+    let (sum, keys) = sink.sum(Some(run), reports)?;
     note_delivered(&mut round, &sum, if reports { "reports" } else { "requests" });
-    round.lost = Some(spread(&sent.keys, per_mail as u32).missing_in(&keys));
+    round.lost = Some(expected.missing_in(&keys));
     // With responses the exchange is over when the last of them is here.
     let last = sum["requests"]["last_ns"].as_u64().max(sent.json["responses"]["last_ns"].as_u64());
     let first = sent.json["first_ns"].as_u64();
@@ -288,15 +320,17 @@ fn note_delivered(round: &mut Round, sum: &Value, kind: &str) {
     round.delivery_ms = Latency::read(&of["latency_ms"]);
 }
 
-/// The keys of all recipients of these mails.
-pub fn spread(mails: &Bits, recipients: u32) -> Bits {
-    if recipients == 1 {
+/// The keys of all recipients of these mails, or only those that `only` names (see [`Around::only`]).
+pub fn spread(mails: &Bits, recipients: u32, only: Option<(u32, u32)>) -> Bits {
+    if recipients == 1 && only.is_none() {
         return mails.clone();
     }
     let mut keys = Bits::default();
     for mail in mails.numbers() {
-        for place in 0..recipients {
-            keys.insert(mail * recipients + place);
+        for key in (0..recipients).map(|place| mail * recipients + place) {
+            if only.is_none_or(|(modulus, below)| key % modulus < below) {
+                keys.insert(key);
+            }
         }
     }
     keys

@@ -1,17 +1,12 @@
-//! A run: workload after workload, the relays in turn, round after round.
+//! A run: workload after workload, and which rounds count.
 //!
-//! Owns: the order of things, which rounds count, the numbers of runs. Never knows: how a round is measured, how a report
-//! looks.
+//! Owns: what is to be run, the numbers of runs, the outcome of a workload, the judging of rounds. Never knows: how a round
+//! is measured, how a report looks.
 
-use super::ends::{SinkProcess, SourceProcess};
-use super::measure::Tree;
-use super::relay::{Plan, Relay, Subject, free_port, sink_address, source_address};
-use super::round::{Around, Counting, End, Round, SILENCE, pass, source_arguments, spread};
-use super::tally::Bits;
-use super::workload::{Scene, Work, Workload};
-use anyhow::Context as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use super::relay::Subject;
+use super::round::Round;
+use super::workload::{Goal, Scene, Workload};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A round with more of the machine used by others does not count.
@@ -28,9 +23,11 @@ pub struct Options {
     pub rounds: usize,
     /// How long mails are sent in one round.
     pub span: Duration,
-    /// Measure from source to sink before each round.
-    pub direct: bool,
-    /// Keep folders and logs here instead of in a temporary folder.
+    /// Only to see that it works: backlogs and the like are a thousandth of what they are called.
+    pub quick: bool,
+    /// How long nothing may come before what is missing counts as lost.
+    pub silence: Duration,
+    /// Everything that relays write lies in here.
     pub folder: PathBuf,
 }
 
@@ -46,6 +43,65 @@ pub trait Watch {
     fn say(&mut self, words: &str);
 }
 
+/// A figure that is not one of a round.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Of which relay.
+    pub subject: String,
+    /// What it is.
+    pub what: String,
+    /// How much.
+    pub value: f64,
+    /// Of what.
+    pub unit: &'static str,
+    /// What is hoped for: at least, or at most, so much.
+    pub goal: Option<Bound>,
+}
+
+/// At least, or at most, so much.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// At least.
+    Least(f64),
+    /// At most.
+    Most(f64),
+}
+
+impl Bound {
+    /// What a goal asks of a ratio.
+    pub const fn of(goal: &Goal) -> Self {
+        if goal.at_least { Self::Least(goal.bound) } else { Self::Most(goal.bound) }
+    }
+
+    /// Whether a value is within it.
+    pub fn holds(self, value: f64) -> bool {
+        match self {
+            Self::Least(bound) => value >= bound,
+            Self::Most(bound) => value <= bound,
+        }
+    }
+
+    /// `met`, or by how much of the bound it is missed.
+    pub fn verdict(self, value: f64) -> String {
+        let off = match self {
+            _ if self.holds(value) => return "met".into(),
+            Self::Least(bound) => 1.0 - value / bound,
+            Self::Most(bound) => value / bound - 1.0,
+        };
+        format!("missed by {:.0} %", (off * 100.0).max(1.0))
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (sign, bound) = match self {
+            Self::Least(bound) => (">=", bound),
+            Self::Most(bound) => ("<=", bound),
+        };
+        if *bound >= 10.0 { write!(f, "{sign} {bound:.0}") } else { write!(f, "{sign} {bound:.2}") }
+    }
+}
+
 /// What a workload came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -53,6 +109,10 @@ pub struct Outcome {
     pub workload: Workload,
     /// All rounds of all relays, in the order of time.
     pub rounds: Vec<Round>,
+    /// Figures beside those of the rounds.
+    pub readings: Vec<Reading>,
+    /// What whoever reads the figures must know.
+    pub notes: Vec<String>,
 }
 
 /// Carries a run out.
@@ -64,16 +124,6 @@ pub struct Campaign<'a> {
     next: u32,
 }
 
-/// What stands while a workload runs.
-struct Stage {
-    folder: PathBuf,
-    relays: Vec<Relay>,
-    sink: SinkProcess,
-    /// Where the relays deliver.
-    sinks: Vec<SocketAddr>,
-    source: SocketAddr,
-}
-
 impl<'a> Campaign<'a> {
     /// A run that begins.
     pub fn new(options: Options, watch: &'a mut dyn Watch) -> Self {
@@ -81,7 +131,7 @@ impl<'a> Campaign<'a> {
     }
 
     /// A number that no run had.
-    fn fresh(&mut self) -> u32 {
+    pub(super) fn fresh(&mut self) -> u32 {
         self.next = self.next.wrapping_add(1);
         self.next
     }
@@ -92,216 +142,38 @@ impl<'a> Campaign<'a> {
     /// A relay, a source or a sink fails; what relays do wrong is in the rounds.
     pub fn workload(&mut self, workload: &Workload) -> anyhow::Result<Outcome> {
         self.watch.begins(workload);
-        let mut stage = self.build(workload)?;
-        let mut outcome = Outcome { workload: workload.clone(), rounds: Vec::new() };
-        // For sequence numbers and runs that go on from round to round while nothing is delivered.
-        let mut kept: Vec<Kept> =
-            stage.relays.iter().map(|_| Kept { run: self.fresh(), keys: Bits::default(), next: 0 }).collect();
-        let mut turn = 0;
-        let mut begin =
-            |campaign: &mut Self, number: usize, span, outcome: &mut Outcome| -> anyhow::Result<()> {
-                let direct = match campaign.options.direct && number > 0 && workload.work.rate.is_none() {
-                    true => Some(campaign.direct(workload, &mut stage, turn)?),
-                    false => None,
-                };
-                for place in 0..stage.relays.len() {
-                    turn += 1;
-                    let name = stage.relays[place].subject.name();
-                    let words = if number == 0 {
-                        format!("{name}, warming up")
-                    } else {
-                        format!("{name}, round {number}")
-                    };
-                    campaign.watch.step(&words);
-                    let mut rounds =
-                        campaign.scene(workload, &mut stage, place, turn, span, &mut kept[place])?;
-                    if let Some(round) = rounds.last_mut() {
-                        (round.number, round.direct_per_s) = (number, direct);
-                    }
-                    outcome.rounds.append(&mut rounds);
-                }
-                Ok(())
-            };
-        begin(self, 0, self.options.span.min(Duration::from_millis(300)), &mut outcome)?;
-        let (mut number, mut most) = (0, 2 * self.options.rounds);
-        loop {
-            number += 1;
-            begin(self, number, self.options.span, &mut outcome)?;
-            let sound = judge(&mut outcome.rounds);
-            most -= 1;
-            if sound >= self.options.rounds || most == 0 {
-                break;
-            }
-        }
-        if workload.scene == Scene::Accept {
-            let after = self.deliver_what_was_kept(&stage, &kept)?;
-            outcome.rounds.extend(after);
+        let mut outcome = Outcome {
+            workload: workload.clone(),
+            rounds: Vec::new(),
+            readings: Vec::new(),
+            notes: Vec::new(),
+        };
+        match workload.scene {
+            Scene::Pass | Scene::Accept | Scene::Reports => self.passing(&mut outcome)?,
+            Scene::Depth(backlog) => self.depth(&mut outcome, backlog)?,
+            Scene::Memory { most } => self.memory(&mut outcome, most)?,
+            Scene::Idle(connections) => self.idle(&mut outcome, connections)?,
+            Scene::WriteAmp { most } => self.write_amplification(&mut outcome, most)?,
+            Scene::SlowFlush => self.slow_flush(&mut outcome)?,
+            Scene::Fairness => self.fairness(&mut outcome)?,
         }
         Ok(outcome)
     }
 
-    /// Relays and sink for a workload.
-    fn build(&mut self, workload: &Workload) -> anyhow::Result<Stage> {
-        let folder = self.options.folder.join(workload.name);
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let (port, ear) = (free_port()?, free_port()?);
-        let sinks: Vec<SocketAddr> = (0..workload.work.sinks).map(|k| sink_address(k, port)).collect();
-        let reports = workload.scene == Scene::Reports;
-        let source = SocketAddr::new(source_address(0), if reports { port } else { ear });
-        let mut relays = Vec::new();
-        for subject in self.options.subjects.clone() {
-            let ours = subject == Subject::Belino;
-            // A relay that is told of one port has one next hop.
-            let can = workload.work.sinks == 1 || !matches!(subject, Subject::Command(_));
-            if !(ours || workload.others && can) {
-                continue;
-            }
-            self.watch.step(&format!("starting {}", subject.name()));
-            let plan = Plan {
-                folder: folder.join(subject.name()),
-                source,
-                sinks: sinks.clone(),
-                transit: workload.transit,
-                asks: workload.work.ack,
-                connections: workload.work.connections,
-                flush_delay: None,
-            };
-            relays.push(Relay::start(&subject, &plan)?);
-        }
-        // While the next hop is down the sink is elsewhere, for the direct rate.
-        let at = if workload.scene == Scene::Accept { ear } else { port };
-        let mut listen: Vec<SocketAddr> = sinks.iter().map(|s| SocketAddr::new(s.ip(), at)).collect();
-        listen.push(SocketAddr::from((Ipv4Addr::LOCALHOST, at)));
-        if reports {
-            listen.push(source);
-        }
-        let mut more = Vec::new();
-        if let (true, Some(relay)) = (workload.work.ack, relays.first()) {
-            more.extend(["--answer".to_owned(), relay.to.to_string(), "--answer-connections=20".into()]);
-            if workload.work.reports {
-                more.push("--reports".into());
-            }
-        }
-        let sink = SinkProcess::start(&listen, &more, &folder)?;
-        Ok(Stage { folder, relays, sink, sinks, source })
-    }
-
-    /// Everything that the bench has started.
-    fn trees(relays: &[Relay]) -> Vec<Tree> {
-        let own = Tree { root: std::process::id() };
-        let apart = relays.iter().filter(|r| r.subject == Subject::Postfix).map(Relay::tree);
-        std::iter::once(own).chain(apart).collect()
-    }
-
-    /// Mails a second from source to sink, with nothing between.
-    fn direct(&mut self, workload: &Workload, stage: &mut Stage, turn: usize) -> anyhow::Result<f64> {
-        self.watch.step("source to sink, direct");
-        let run = self.fresh();
-        let work = Work { ack: false, reports: false, sinks: 1, ..workload.work.clone() };
-        let span = (self.options.span / 5).clamp(Duration::from_millis(100), Duration::from_millis(500));
-        let arguments = source_arguments(&work, run, turn, End::Span(span));
-        let at = if workload.scene == Scene::Accept {
-            SocketAddr::new(stage.sinks[0].ip(), stage.source.port())
-        } else {
-            stage.sinks[0]
-        };
-        stage.sink.begin(run)?;
-        let sent = SourceProcess::start(at, &arguments, &stage.folder)?.wait(|| {})?;
-        Ok(sent.json["per_s"].as_f64().unwrap_or(0.0))
-    }
-
-    /// One round of a relay; what is not measured but counted comes before it.
-    fn scene(
+    /// Rounds until enough of them count, or twice as many have been tried. `round` does all relays of one number.
+    pub(super) fn rounds(
         &mut self,
-        workload: &Workload,
-        stage: &mut Stage,
-        place: usize,
-        turn: usize,
-        span: Duration,
-        kept: &mut Kept,
-    ) -> anyhow::Result<Vec<Round>> {
-        let run = self.fresh();
-        let work = &workload.work;
-        let all = Self::trees(&stage.relays);
-        let Stage { folder, relays, sink, source, .. } = stage;
-        let relay = &relays[place];
-        let ours = relay.subject == Subject::Belino;
-        let watch = &mut *self.watch;
-        let mut tell = |come| watch.come(come);
-        let folder = folder.as_path();
-        let mut around = Around { sink, folder, all: &all, device: None, run, tell: &mut tell };
-        match workload.scene {
-            Scene::Pass => {
-                let mut arguments = source_arguments(work, run, turn, End::Span(span));
-                if ours && (work.ack || work.reports) {
-                    arguments.push(format!("--listen={source}"));
-                }
-                Ok(vec![pass(relay, work, &arguments, Counting::Requests, &mut around)?.0])
-            }
-            Scene::Accept => {
-                around.run = kept.run;
-                let mut arguments = source_arguments(work, kept.run, turn, End::Span(span));
-                arguments.push(format!("--first={}", kept.next));
-                let (round, keys) = pass(relay, work, &arguments, Counting::Nothing, &mut around)?;
-                let numbers: Vec<u32> = keys.numbers().collect();
-                kept.next = numbers.last().map_or(kept.next, |last| last + 1);
-                for number in numbers {
-                    kept.keys.insert(number);
-                }
-                Ok(vec![round])
-            }
-            Scene::Reports => {
-                let mut rounds = Vec::new();
-                let mut end = End::Span(span);
-                if ours {
-                    // The MMs that the reports are about pass first; they are counted and not measured.
-                    let mms = Work { reports: true, ..work.clone() };
-                    let arguments = source_arguments(&mms, run, turn, end);
-                    let round = pass(relay, &mms, &arguments, Counting::Requests, &mut around)?.0;
-                    end = End::Count(u32::try_from(round.accepted).unwrap_or(u32::MAX));
-                    rounds.push(round);
-                }
-                let back = Work { reports: false, ..work.clone() };
-                let mut arguments = source_arguments(&back, run, turn, end);
-                arguments.retain(|a| !a.starts_with("--from-address"));
-                arguments
-                    .extend(["--as-reports".into(), format!("--from-address={}", sink_address(0, 0).ip())]);
-                rounds.push(pass(relay, &back, &arguments, Counting::Reports, &mut around)?.0);
-                Ok(rounds)
+        outcome: &mut Outcome,
+        mut round: impl FnMut(&mut Self, usize, &mut Outcome) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for number in 1..=2 * self.options.rounds {
+            round(self, number, outcome)?;
+            if judge(&mut outcome.rounds) >= self.options.rounds {
+                break;
             }
         }
+        Ok(())
     }
-
-    /// The next hop comes up at last: what our relay has kept must all be delivered.
-    fn deliver_what_was_kept(&mut self, stage: &Stage, kept: &[Kept]) -> anyhow::Result<Option<Round>> {
-        let Some(place) = stage.relays.iter().position(|relay| relay.subject == Subject::Belino) else {
-            return Ok(None);
-        };
-        let kept = &kept[place];
-        self.watch.step("the next hop comes up: what was kept is delivered");
-        let folder: &Path = &stage.folder;
-        let mut sink = SinkProcess::start(&stage.sinks, &[], folder)?;
-        sink.begin(kept.run)?;
-        let watch = &mut *self.watch;
-        sink.wait_for(kept.keys.count(), SILENCE, |come| watch.come(come))?;
-        let (sum, keys) = sink.sum(kept.run, false)?;
-        let number = |name: &str| sum["requests"][name].as_u64().unwrap_or(0);
-        Ok(Some(Round {
-            subject: Subject::Belino.name(),
-            delivered: number("come"),
-            doubled: number("doubled"),
-            changed: number("changed"),
-            lost: Some(spread(&kept.keys, 1).missing_in(&keys)),
-            ..Round::default()
-        }))
-    }
-}
-
-/// What a relay keeps while its next hop is down.
-struct Kept {
-    run: u32,
-    keys: Bits,
-    next: u32,
 }
 
 /// Mark the rounds that foreign load disturbed; how many numbers are sound for every relay.
@@ -311,12 +183,11 @@ fn judge(rounds: &mut [Round]) -> usize {
     let mut bad: Vec<(usize, String)> = Vec::new();
     for round in rounds.iter().filter(|r| r.number > 0) {
         if round.foreign > FOREIGN_MAX {
-            let why = format!(
-                "{:.0} % of the machine used by others beside {}",
-                round.foreign * 100.0,
-                round.subject
-            );
-            bad.push((round.number, why));
+            let share = round.foreign * 100.0;
+            bad.push((
+                round.number,
+                format!("{share:.0} % of the machine used by others beside {}", round.subject),
+            ));
         }
         if let (Some(direct), Some(usual)) = (round.direct_per_s, usual)
             && (direct / usual - 1.0).abs() > DIRECT_OFF_MAX
@@ -330,13 +201,12 @@ fn judge(rounds: &mut [Round]) -> usize {
     }
     let mut sound: Vec<usize> =
         rounds.iter().filter(|r| r.number > 0 && r.disturbed.is_none()).map(|r| r.number).collect();
-    sound.dedup();
     sound.sort_unstable();
     sound.dedup();
     sound.len()
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The middle one, or the mean of the two in the middle. `None` of nothing.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut values: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     values.sort_by(f64::total_cmp);
@@ -345,5 +215,52 @@ pub fn median(values: &[f64]) -> Option<f64> {
         0 => None,
         _ if n % 2 == 1 => Some(values[n / 2]),
         _ => Some(f64::midpoint(values[n / 2 - 1], values[n / 2])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, f64::NAN, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn bounds_say_by_how_much_they_are_missed() {
+        assert_eq!(Bound::Least(5.0).verdict(5.0), "met");
+        assert_eq!(Bound::Least(5.0).verdict(4.0), "missed by 20 %");
+        assert_eq!(Bound::Most(0.5).verdict(0.6), "missed by 20 %");
+        assert_eq!(Bound::Most(0.5).verdict(0.500_01), "missed by 1 %");
+        assert_eq!([Bound::Least(0.25).to_string(), Bound::Most(8192.0).to_string()], [">= 0.25", "<= 8192"]);
+    }
+
+    #[test]
+    fn a_disturbed_round_counts_for_nobody() {
+        let round = |number, subject: &str, foreign, direct| Round {
+            number,
+            subject: subject.into(),
+            foreign,
+            direct_per_s: Some(direct),
+            ..Round::default()
+        };
+        let mut rounds = vec![
+            round(0, "a", 0.9, 1.0),
+            round(1, "a", 0.1, 1000.0),
+            round(1, "b", 0.1, 1000.0),
+            round(2, "a", 0.0, 1010.0),
+            round(2, "b", 0.4, 1010.0),
+            round(3, "a", 0.0, 1300.0),
+            round(3, "b", 0.0, 1300.0),
+            round(4, "a", 0.0, 900.0),
+        ];
+        assert_eq!(judge(&mut rounds), 2);
+        let why: Vec<_> = rounds.iter().map(|r| r.disturbed.as_deref()).collect();
+        let foreign = Some("40 % of the machine used by others beside b");
+        let direct = Some("direct rate 1300/s, usually 1010/s");
+        assert_eq!(why, [None, None, None, foreign, foreign, direct, direct, None]);
     }
 }

@@ -363,3 +363,45 @@ impl Sum {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(weights: &[u32]) -> Run {
+        let size = "1k".parse().unwrap();
+        let shape = Shape {
+            size,
+            recipients: 1,
+            sinks: 1,
+            first_sink: 0,
+            ack: false,
+            report: false,
+            as_report: false,
+            run: 0,
+        };
+        Run {
+            to: ([127, 0, 0, 1], 9).into(),
+            from: Vec::new(),
+            shapes: weights.iter().map(|w| (*w, shape.clone())).collect(),
+            connections: 1,
+            per_connection: 0,
+            count: None,
+            span: None,
+            rate: None,
+            ack_percent: 100,
+            idle: 0,
+            first: 0,
+        }
+    }
+
+    #[test]
+    fn sizes_are_mixed_by_their_weights() {
+        let run = run(&[70, 25, 5]);
+        let mut counts = [0; 3];
+        (0..1000).for_each(|n| counts[run.shape(n)] += 1);
+        assert_eq!(counts, [700, 250, 50]);
+        // And evenly: no hundred of them is all of one kind.
+        assert!((0..100).any(|n| run.shape(n) == 2));
+    }
+}

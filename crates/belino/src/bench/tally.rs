@@ -283,3 +283,69 @@ impl Count {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bits(numbers: &[u32]) -> Bits {
+        let mut bits = Bits::default();
+        numbers.iter().for_each(|n| assert!(bits.insert(*n)));
+        bits
+    }
+
+    #[test]
+    fn bits_know_what_is_missing() {
+        let mut sent = bits(&[0, 7, 8, 1000]);
+        assert!(!sent.insert(7), "it was in already");
+        assert_eq!(
+            (sent.count(), sent.contains(8), sent.contains(9), sent.contains(100_000)),
+            (4, true, false, false)
+        );
+        assert_eq!(sent.numbers().collect::<Vec<_>>(), [0, 7, 8, 1000]);
+        let come = bits(&[7, 9]);
+        assert_eq!((sent.missing_in(&come), come.missing_in(&sent)), (3, 1));
+        assert_eq!(Bits::from_octets(sent.as_octets().to_vec()), sent);
+        assert_eq!(Bits::default().numbers().count(), 0);
+    }
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let mut spans = Spans::default();
+        assert_eq!((spans.percentile(0.5), spans.json()), (0.0, Value::Null));
+        (1..=1000).rev().for_each(|ms| spans.push(ms * 1_000_000));
+        let of = [0.0, 0.5, 0.99, 0.999, 1.0].map(|share| spans.percentile(share));
+        assert_eq!(of, [1.0, 500.0, 990.0, 999.0, 1000.0]);
+        let mut one = Spans::default();
+        one.push(2_500_000);
+        assert_eq!((one.percentile(0.5), one.percentile(0.999)), (2.5, 2.5));
+    }
+
+    fn arrival(run: u32, key: u32) -> Arrival {
+        let (kind, octets, sent) = (Kind::Request, 1000, 5_000_000);
+        Arrival { kind, run, key, octets, sent, at: 7_000_000, is_changed: false, is_bad: false }
+    }
+
+    #[test]
+    fn what_came_is_counted_by_run_and_kind() {
+        let tally = Tally::default();
+        let page = tally.page();
+        tally.begin(1);
+        tally.note(&page, &[arrival(1, 0), Arrival { octets: 0, ..arrival(1, 1) }]);
+        tally.note(&page, &[Arrival { is_changed: true, ..arrival(1, 5) }]);
+        tally.note(&page, &[arrival(1, 0)]);
+        tally.note(&page, &[Arrival { kind: Kind::Response, ..arrival(1, 0) }]);
+        let mut count = tally.count(Kind::Request, Some(1));
+        assert_eq!((count.come, count.mails, count.doubled, count.changed), (4, 3, 1, 1));
+        assert_eq!((count.octets, count.gaps(), count.keys.count()), (3000, 3, 3));
+        assert_eq!(count.spans.percentile(0.5), 2.0);
+        assert_eq!(tally.count(Kind::Response, Some(1)).arrivals, [(0, 7_000_000)]);
+        // What comes of an earlier run came before: it is no delivery of this one.
+        tally.begin(2);
+        tally.note(&page, &[arrival(1, 0)]);
+        tally.note(&page, &[arrival(2, 3)]);
+        assert_eq!(tally.late.load(Ordering::Relaxed), 1);
+        assert_eq!((tally.count(Kind::Request, None).come, tally.count(Kind::Request, Some(1)).come), (1, 0));
+        assert_eq!(tally.count(Kind::Request, Some(2)).gaps(), 3);
+    }
+}

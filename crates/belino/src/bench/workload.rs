@@ -34,6 +34,24 @@ pub enum Scene {
     Accept,
     /// The delivery reports for MMs that have passed come back.
     Reports,
+    /// So many small MMs wait for a dead peer while traffic for another passes; then the relay is killed and begins again.
+    Depth(u32),
+    /// The sink is slower than the source, and the queue grows.
+    Memory {
+        /// Peak that is hoped for, in millions of octets.
+        most: u32,
+    },
+    /// Nothing happens, with so many connections open.
+    Idle(u32),
+    /// How much is written to a disk of the relay's own for what passes.
+    WriteAmp {
+        /// Octets for one octet accepted that are hoped for, in hundredths.
+        most: u32,
+    },
+    /// Each flush takes 3 ms longer, with a hundred connections.
+    SlowFlush,
+    /// One peer among ten is dead, one is slow.
+    Fairness,
 }
 
 /// Which figure a goal is about.
@@ -127,6 +145,19 @@ fn pass(name: &'static str, title: &'static str, work: Work, by_default: bool, g
         by_default,
         goals: goals.to_vec(),
     }
+}
+
+const fn wide(work: Work) -> Work {
+    Work { connections: 100, ..work }
+}
+
+/// One that only our relay runs unless others can, and not by default.
+fn of_ours(scene: Scene, name: &'static str, title: &'static str, work: Work) -> Workload {
+    Workload { scene, others: false, ..pass(name, title, work, false, &[]) }
+}
+
+fn depth(backlog: u32, name: &'static str, title: &'static str) -> Workload {
+    of_ours(Scene::Depth(backlog), name, title, Work { sinks: 2, ..PLAIN })
 }
 
 /// All of them, in the order in which they run.
@@ -256,5 +287,76 @@ pub fn all() -> Vec<Workload> {
                 Goal { figure: Figure::LatencyHigh, against: PostfixMedian, at_least: false, bound: 2.0 },
             ],
         ),
+        of_ours(
+            Scene::SlowFlush,
+            "slow-flush",
+            "30 KB, 100 connections, each flush 3 ms slower",
+            wide(PLAIN),
+        ),
+        of_ours(
+            Scene::Fairness,
+            "fairness",
+            "30 KB at a given rate for ten peers, one dead and one slow",
+            Work { sinks: 10, ..PLAIN },
+        ),
+        Workload {
+            others: true,
+            ..of_ours(Scene::WriteAmp { most: 125 }, "write-amp-30k", "octets at the device, 30 KB", PLAIN)
+        },
+        Workload {
+            others: true,
+            ..of_ours(
+                Scene::WriteAmp { most: 105 },
+                "write-amp-300k",
+                "octets at the device, 300 KB",
+                sized("300k"),
+            )
+        },
+        Workload {
+            others: true,
+            ..of_ours(
+                Scene::Memory { most: 96 },
+                "rss-20",
+                "memory, 300 KB, 20 connections, sink slower than source",
+                sized("300k"),
+            )
+        },
+        Workload {
+            others: true,
+            ..of_ours(
+                Scene::Memory { most: 160 },
+                "rss-100",
+                "memory, 300 KB, 100 connections, sink slower than source",
+                wide(sized("300k")),
+            )
+        },
+        of_ours(
+            Scene::Idle(10_000),
+            "idle",
+            "memory while nothing happens, alone and with 10,000 connections",
+            PLAIN,
+        ),
+        depth(10_000, "depth-10k", "30 KB while 10,000 MMs wait for a dead peer; kill -9 and start"),
+        depth(100_000, "depth-100k", "30 KB while 100,000 MMs wait for a dead peer; kill -9 and start"),
+        depth(1_000_000, "depth-1m", "30 KB while 1,000,000 MMs wait for a dead peer; kill -9 and start"),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workloads_have_names_of_their_own_and_compare_with_those_that_run_before() {
+        let mut seen: Vec<&str> = Vec::new();
+        for workload in all() {
+            assert!(!seen.contains(&workload.name), "{} twice", workload.name);
+            for goal in &workload.goals {
+                if let Against::Workload(other) = goal.against {
+                    assert!(seen.contains(&other), "{} compares with {other}", workload.name);
+                }
+            }
+            seen.push(workload.name);
+        }
+    }
 }

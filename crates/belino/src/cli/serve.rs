@@ -2,6 +2,7 @@
 
 use super::Common;
 use crate::clock::Clock;
+use crate::config::Span;
 use crate::serve::start;
 use clap::Args;
 use mms::Timestamp;
@@ -15,6 +16,9 @@ pub struct Serve {
     /// Start with a clock that stands at this second since 1970 and is moved by `belino advance`
     #[arg(long, hide = true, value_name = "SECONDS")]
     clock: Option<i64>,
+    /// For measuring only: make each flush to the disk take so much longer, as on a slower one
+    #[arg(long, hide = true, value_name = "SPAN")]
+    flush_delay: Option<Span>,
 }
 
 /// Logs go to standard error: text for people, or JSON.
@@ -42,6 +46,9 @@ impl Serve {
         let mut config = crate::config::load(&file)?;
         if let Some(data) = &common.data {
             config.data.clone_from(data);
+        }
+        if let Some(delay) = self.flush_delay {
+            config.limits.flush_delay = delay.0;
         }
         if config.listen.is_empty() {
             tracing::warn!("[mm4] listen is empty: no peer can connect");

@@ -104,5 +104,6 @@ pub(super) fn house_limits(part: &LimitsPart) -> HouseLimits {
         keep: or(part.keep, 60),
         disk_free_min: part.disk_free_min.map_or(256 << 20, |s| s.0),
         stop: or(part.stop, 10),
+        flush_delay: Duration::ZERO,
     }
 }

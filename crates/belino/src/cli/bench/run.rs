@@ -1,5 +1,6 @@
 //! `belino bench` itself: workloads, relays in turn, the report.
 
+use crate::bench::chart;
 use crate::bench::measure::Class;
 use crate::bench::postfix;
 use crate::bench::relay::Subject;
@@ -15,6 +16,10 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// What a quick run sees: each way in which mails pass.
+const QUICK: [&str; 7] =
+    ["relay-1k", "relay-30k", "relay-ack", "relay-rcpt50x5", "mm4-roundtrip", "accept-30k", "mixed"];
 
 /// Which relays to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,12 +58,21 @@ pub struct Run {
     /// How long mails are sent in one round [default: 2s]
     #[arg(long, value_name = "SPAN")]
     span: Option<Span>,
+    /// How long nothing may be delivered before what is missing counts as lost
+    #[arg(long, default_value = "20s", value_name = "SPAN")]
+    silence: Span,
     /// Work in this folder and keep what relays leave there [default: a temporary one]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
     /// Write the report as JSON to this file
     #[arg(long, value_name = "FILE")]
     json_file: Option<PathBuf>,
+    /// Write charts as one HTML page to this file
+    #[arg(long, value_name = "FILE")]
+    chart: Option<PathBuf>,
+    /// Write tables in Markdown to this file
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
 }
 
 impl Run {
@@ -92,7 +106,8 @@ impl Run {
             subjects,
             rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 3 }).max(1),
             span: self.span.map_or(Duration::from_millis(if self.quick { 150 } else { 2000 }), |span| span.0),
-            direct: true,
+            quick: self.quick,
+            silence: self.silence.0,
             folder: folder.clone(),
         };
         let mut progress = Progress::new(common.json, workloads.len());
@@ -100,21 +115,31 @@ impl Run {
             command: std::env::args().collect::<Vec<_>>().join(" "),
             class: Class::here(&folder),
             outcomes: Vec::new(),
-            skipped: Vec::new(),
+            failed: Vec::new(),
+            rounds: (options.rounds, options.span.as_secs_f64()),
         };
         let mut campaign = Campaign::new(options, &mut progress);
         for workload in &workloads {
-            report.outcomes.push(campaign.workload(workload).with_context(|| workload.name)?);
+            match campaign.workload(workload) {
+                Ok(outcome) => report.outcomes.push(outcome),
+                // The others may still go well.
+                Err(error) => report.failed.push((workload.name.to_owned(), format!("{error:#}"))),
+            }
         }
         progress.bar.finish_and_clear();
-        if let Some(file) = &self.json_file {
-            let text = serde_json::to_string_pretty(&report.json())?;
-            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        }
+        let write = |file: &Option<PathBuf>, text: &dyn Fn() -> String| match file {
+            Some(file) => {
+                std::fs::write(file, text()).with_context(|| format!("cannot write {}", file.display()))
+            }
+            None => Ok(()),
+        };
+        write(&self.json_file, &|| format!("{:#}\n", report.json()))?;
+        write(&self.chart, &|| chart::page(&report))?;
+        write(&self.markdown, &|| report.markdown())?;
         if common.json {
             say!("{}", report.json());
         } else {
-            say!("{}", report.table().trim_end());
+            say!("{}", report.text().trim_end());
         }
         Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -127,6 +152,7 @@ impl Run {
         }
         let chosen = |w: &Workload| match self.only.is_empty() {
             false => self.only.iter().any(|name| name == w.name),
+            true if self.quick => QUICK.contains(&w.name),
             true => self.all || w.by_default,
         };
         Ok(all.into_iter().filter(chosen).collect())

@@ -106,13 +106,14 @@ impl Sink {
     }
 }
 
-/// `run N`: count run N from now on. `sum N KIND FILE`: what came of run N; which keys of that kind, into the file.
+/// `run N`: count run N from now on. `sum N KIND FILE`: what came of run N, or of `all`; which keys of that kind, into the file.
 fn obey(sink: &Listening, line: &str) -> anyhow::Result<()> {
     let words: Vec<&str> = line.splitn(4, ' ').collect();
     match words[..] {
         ["run", number] => sink.tally.begin(number.parse()?),
         ["sum", number, kind, file] => {
-            say!("{}", sum(sink, Some(number.parse()?), Some((kind == "reports", file)))?);
+            let run = if number == "all" { None } else { Some(number.parse()?) };
+            say!("{}", sum(sink, run, Some((kind == "reports", file)))?);
         }
         _ => bail!("not understood: {line:?}"),
     }
@@ -129,6 +130,7 @@ fn sum(sink: &Listening, run: Option<u32>, file: Option<(bool, &str)>) -> anyhow
     Ok(json!({
         "requests": requests.json(),
         "reports": reports.json(),
+        "responses": sink.tally.count(Kind::Response, run).come,
         "late": sink.tally.late.load(Ordering::Relaxed),
         "foreign": sink.tally.foreign.load(Ordering::Relaxed),
         "cpu_s": crate::bench::measure::own_cpu(),
@@ -177,6 +179,9 @@ fn print(sum: &Value) {
         number("per_s"),
         number("mb_per_s")
     );
+    if sum["responses"] != 0 || sum["reports"]["come"] != 0 {
+        say!("{} responses and {} delivery reports", sum["responses"], sum["reports"]["come"]);
+    }
     if !of["latency_ms"].is_null() {
         say!("first octet to delivery: {} (sender on the same machine)", milliseconds(&of["latency_ms"]));
     }

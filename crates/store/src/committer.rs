@@ -30,7 +30,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// With nothing else to do for so long, the committer settles what the journal is ahead.
-const IDLE: Duration = Duration::from_millis(10);
+const IDLE: Duration = Duration::from_millis(40);
 /// How long a batch that nobody waits for may wait for company.
 const MOMENT: Duration = Duration::from_millis(2);
 /// With fewer at work it does not pay to wait for all of them.

@@ -34,6 +34,8 @@ const CHUNK: usize = 128 << 10;
 const SPARE_MAX: usize = 64;
 /// Octets read at once between messages: an idle connection costs little.
 const COMMAND_CHUNK: usize = 4 << 10;
+/// The same until a connection has brought its first mail.
+const SILENT_CHUNK: usize = 1 << 10;
 
 /// What all connections share.
 pub struct Dock {
@@ -189,8 +191,9 @@ impl Reader {
         let mut session =
             Session::new(&self.config.host_name, self.config.limits.smtp, Capabilities::default());
         session.greet();
-        let mut buffer: Vec<u8> = Vec::with_capacity(COMMAND_CHUNK);
-        let mut intake: Option<Intake> = None;
+        // Many connections say nothing for hours: what they hold meanwhile is small. What a mail needs is boxed.
+        let mut buffer: Vec<u8> = Vec::with_capacity(SILENT_CHUNK);
+        let mut intake: Option<Box<Intake>> = None;
         let mut stop = self.dock.stop.clone();
         loop {
             let mut start = 0;
@@ -212,7 +215,7 @@ impl Reader {
                         Some(why) => session.refuse(&Reply::never(550, 7, 1, &why)),
                     },
                     Event::ContentStarts { declared } => {
-                        intake = Some(Intake::new(&*self.dock.store, declared));
+                        intake = Some(Box::new(Intake::new(&*self.dock.store, declared)));
                     }
                     Event::Content(octets) => {
                         if let Some(intake) = &mut intake {
@@ -220,7 +223,7 @@ impl Reader {
                         }
                     }
                     Event::ContentEnds { envelope, size } => {
-                        let reply = self.judge(envelope, size, intake.take()).await;
+                        let reply = Box::pin(self.judge(envelope, size, intake.take())).await;
                         match reply {
                             Ok(words) => session.accept_as(&words),
                             Err(reply) => session.refuse(&reply),
@@ -300,9 +303,16 @@ impl Reader {
     }
 
     /// A whole mail: read its header, ask the heart, and say what the heart says.
-    async fn judge(&self, envelope: Envelope, size: u64, intake: Option<Intake>) -> Result<String, Reply> {
+    async fn judge(
+        &self,
+        envelope: Envelope,
+        size: u64,
+        intake: Option<Box<Intake>>,
+    ) -> Result<String, Reply> {
         let mm = crate::fresh_id(&self.dock.clock);
-        let Some(taken) = intake.map(Intake::finish) else { return Err(smtp_reply(&Reason::Fault.reply())) };
+        let Some(taken) = intake.map(|intake| intake.finish()) else {
+            return Err(smtp_reply(&Reason::Fault.reply()));
+        };
         if size == 0 {
             return Err(smtp_reply(&Reason::Empty.reply()));
         }
@@ -489,7 +499,7 @@ impl Buffers {
             }
             _ => {}
         }
-        if buffer.capacity() - buffer.len() < COMMAND_CHUNK {
+        if buffer.capacity() == buffer.len() {
             buffer.reserve(COMMAND_CHUNK);
         }
     }

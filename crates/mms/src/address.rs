@@ -510,12 +510,40 @@ impl FromStr for MailPath {
     }
 }
 
+/// Whether a local part is written without quotation marks: atoms with single dots between (RFC 5322 3.2.3).
+fn is_dot_atom(local: &str) -> bool {
+    // A dot counts as the end of an atom, and so does either end.
+    let mut last = b'.';
+    let fits = local.bytes().all(|b| {
+        let fits = ATEXT[usize::from(b)] || (b == b'.' && last != b'.');
+        last = b;
+        fits
+    });
+    fits && last != b'.'
+}
+
+/// The octets of atoms, those outside ASCII included.
+const ATEXT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let b = octet as u8;
+        table[octet] = b.is_ascii_alphanumeric() || b >= 0x80;
+        octet += 1;
+    }
+    let others = b"!#$%&'*+-/=?^_`{|}~";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// The path with its local part quoted where RFC 5321 4.1.2 asks for it.
 impl fmt::Display for MailPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b) || b >= 0x80;
-        let dot_atom = self.local.split('.').all(|a| !a.is_empty() && a.bytes().all(atext));
-        if dot_atom {
+        if is_dot_atom(&self.local) {
             f.write_str(&self.local)?;
         } else {
             write!(f, "\"")?;
@@ -528,7 +556,10 @@ impl fmt::Display for MailPath {
             write!(f, "\"")?;
         }
         match &self.domain {
-            Some(domain) => write!(f, "@{domain}"),
+            Some(domain) => {
+                f.write_str("@")?;
+                f.write_str(domain.as_str())
+            }
             None => Ok(()),
         }
     }
@@ -623,6 +654,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn only_dot_atoms_go_without_quotes(local in r#"[a.!é"\\ (@]{0,6}|[ -~]{1,3}"#) {
+            let atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b) || b >= 0x80;
+            let expected = local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(atext));
+            prop_assert_eq!(is_dot_atom(&local), expected);
+        }
+
         #[test]
         fn no_text_panics_and_canonical_is_stable(text in any::<String>()) {
             if let Ok(party) = text.parse::<Party>() {

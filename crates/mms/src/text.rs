@@ -37,7 +37,9 @@ impl HeaderText {
 
     /// The text with every control character replaced by a space.
     pub fn cleaned(text: &str) -> Self {
-        let cleaned: Cow<'_, str> = if text.chars().any(forbidden) {
+        // Nearly every text is printable ASCII; that is seen without a branch for an octet.
+        let plain = text.bytes().fold(true, |all, b| all & (b' '..=b'~').contains(&b));
+        let cleaned: Cow<'_, str> = if !plain && text.chars().any(forbidden) {
             text.chars().map(|c| if forbidden(c) { ' ' } else { c }).collect::<String>().into()
         } else {
             text.into()

@@ -55,13 +55,23 @@ pub fn encode(message: &AbstractMessage, style: &Style) -> Vec<u8> {
 pub(super) fn write_line(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
+    // Nearly every value is one line of printable text.
+    if !value.bytes().fold(false, |found, b| found | is_control(b)) {
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        return;
+    }
     for (index, line) in value.split("\r\n ").enumerate() {
         if index > 0 {
             out.extend_from_slice(b"\r\n ");
         }
-        out.extend(line.bytes().map(|b| if b < b' ' || b == 0x7f { b' ' } else { b }));
+        out.extend(line.bytes().map(|b| if is_control(b) { b' ' } else { b }));
     }
     out.extend_from_slice(b"\r\n");
+}
+
+const fn is_control(octet: u8) -> bool {
+    octet < b' ' || octet == 0x7f
 }
 
 /// The body of what carries no MM: the verdict in one word.

@@ -148,10 +148,26 @@ fn plain_name<'a>(field: &mime::Field<'a>) -> &'a str {
 
 /// A field as it came. Its lines end in CRLF here, whatever they ended in.
 fn copy(out: &mut Vec<u8>, field: &[u8]) {
+    if is_wire_form(field) {
+        out.extend_from_slice(field);
+        return;
+    }
     for line in field.split_inclusive(|b| *b == b'\n') {
         out.extend(line.iter().filter(|b| !matches!(b, b'\r' | b'\n')));
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Whether there is nothing but lines that end in CRLF, without another CR or LF.
+fn is_wire_form(field: &[u8]) -> bool {
+    let mut rest = field;
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+        match rest[at..].strip_prefix(b"\r\n") {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+    rest.is_empty()
 }
 
 /// A trace value in ASCII, folded in front of words: only at single spaces, so that unfolding gives it back.

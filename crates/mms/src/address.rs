@@ -1,6 +1,7 @@
 //! Addresses: the forms of TS 23.140 4.3 and OMA-MMS-ENC 8, and one canonical form in which they are compared.
 
 use crate::HeaderText;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -73,12 +74,19 @@ impl FromStr for Domain {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.' | b'-'))
         } else {
-            name.split('.').all(|label| {
-                (1..=63).contains(&label.len())
-                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-            })
+            let mut label = 0;
+            let fits = name.bytes().all(|b| {
+                let ended = b == b'.' && label > 0;
+                label = if ended { 0 } else { label + 1 };
+                ended || (label <= 63 && (b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')))
+            });
+            fits && label > 0
         };
-        if fits { Ok(Self(name.to_ascii_lowercase().into())) } else { Err(bad()) }
+        if !fits {
+            return Err(bad());
+        }
+        let upper = name.bytes().fold(false, |any, b| any | b.is_ascii_uppercase());
+        Ok(Self(if upper { name.to_ascii_lowercase().into() } else { name.into() }))
     }
 }
 
@@ -136,7 +144,10 @@ impl Number {
         if !rest.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'.' | b' ' | b'(' | b')')) {
             return None;
         }
-        let digits: String = rest.chars().filter(char::is_ascii_digit).collect();
+        let digits: Cow<'_, str> = match rest.bytes().all(|b| b.is_ascii_digit()) {
+            true => rest.into(),
+            false => rest.chars().filter(char::is_ascii_digit).collect::<String>().into(),
+        };
         Some(match digits.len() {
             0 => Err(AddressError::NoDigits),
             n if n > if international { 15 } else { 20 } => Err(AddressError::TooManyDigits(n)),
@@ -148,7 +159,10 @@ impl Number {
 /// `+12025550100`, or the bare digits of a number in local format.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.international { "+" } else { "" }, self.digits)
+        if self.international {
+            f.write_str("+")?;
+        }
+        f.write_str(&self.digits)
     }
 }
 
@@ -274,7 +288,10 @@ fn full_ipv6(ip: &Ipv6Addr) -> String {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Plmn(number) => write!(f, "{number}/TYPE=PLMN"),
+            Self::Plmn(number) => {
+                fmt::Display::fmt(number, f)?;
+                f.write_str("/TYPE=PLMN")
+            }
             Self::Ipv4(ip) => write!(f, "{ip}/TYPE=IPv4"),
             Self::Ipv6(ip) => write!(f, "{}/TYPE=IPv6", full_ipv6(ip)),
             _ => f.write_str(&self.value()),
@@ -350,7 +367,7 @@ impl FromStr for Party {
         if text.len() > 512 {
             return Err(AddressError::TooLong(text.len()));
         }
-        if let Some(c) = text.chars().find(|c| c.is_control()) {
+        if let Some(c) = control(text) {
             return Err(AddressError::Control(c));
         }
         let (name, inside) = split_display_name(text.trim());
@@ -359,6 +376,12 @@ impl FromStr for Party {
         let (address, domain) = classify(&path)?;
         Ok(Self { address, domain, name })
     }
+}
+
+/// The first control character. Nearly every text is printable ASCII; that is seen without a branch for an octet.
+fn control(text: &str) -> Option<char> {
+    let plain = text.bytes().fold(true, |all, b| all & (b' '..=b'~').contains(&b));
+    if plain { None } else { text.chars().find(|c| c.is_control()) }
 }
 
 /// `Bob <x>` is (`Bob`, `x`); everything else is itself.
@@ -462,7 +485,7 @@ impl MailPath {
         if octets > 512 {
             return Err(AddressError::TooLong(octets));
         }
-        match local.chars().find(|c| c.is_control()) {
+        match control(local) {
             Some(c) => Err(AddressError::Control(c)),
             None => Ok(Self::raw(local, domain)),
         }
@@ -654,6 +677,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn domains_are_labels_of_1_to_63(name in r#"[aB1_.\-é@]{0,8}|(a{60,66}\.){1,2}b"#) {
+            let label = |label: &str| {
+                (1..=63).contains(&label.len())
+                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            };
+            let fits = !name.is_empty() && name.strip_suffix('.').unwrap_or(&name).split('.').all(label);
+            let expected = name.strip_suffix('.').unwrap_or(&name).to_ascii_lowercase();
+            match name.parse::<Domain>() {
+                Ok(domain) => prop_assert!(fits && domain.as_str() == expected),
+                Err(error) => prop_assert!(!fits && matches!(error, AddressError::BadDomain(_))),
+            }
+        }
+
         #[test]
         fn only_dot_atoms_go_without_quotes(local in r#"[a.!é"\\ (@]{0,6}|[ -~]{1,3}"#) {
             let atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b) || b >= 0x80;

@@ -501,6 +501,20 @@ impl MailPath {
         self.domain.as_ref()
     }
 
+    /// Whether `text` is what `Display` writes, in any case of ASCII letters.
+    pub fn is_written_as(&self, text: &str) -> bool {
+        if !is_dot_atom(&self.local) {
+            return self.to_string().eq_ignore_ascii_case(text);
+        }
+        let Some((local, rest)) = text.as_bytes().split_at_checked(self.local.len()) else { return false };
+        let domain = match (&self.domain, rest) {
+            (Some(domain), [b'@', rest @ ..]) => rest.eq_ignore_ascii_case(domain.as_str().as_bytes()),
+            (Some(_), _) => false,
+            (None, rest) => rest.is_empty(),
+        };
+        domain && local.eq_ignore_ascii_case(self.local.as_bytes())
+    }
+
     /// The user that this path names, if it names one in any form of TS 23.140 4.3.
     pub fn party(&self) -> Option<Party> {
         let (address, domain) = classify(self).ok()?;
@@ -677,6 +691,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_path_knows_how_it_is_written(local in r#"[aB.é" ]{1,4}"#, domain in "|[ab]{1,3}", cut in 0usize..8, other in "[abAB@é.\"]{0,8}") {
+            let domain = Some(domain).filter(|d| !d.is_empty()).map(|d| d.parse().unwrap());
+            let path = MailPath::new(&local, domain).unwrap();
+            let written = path.to_string();
+            prop_assert!(path.is_written_as(&written));
+            prop_assert!(path.is_written_as(&written.to_ascii_uppercase()));
+            let cut: String = written.chars().take(cut).collect();
+            for text in [cut.clone() + &other, cut, other, written.clone() + "a"] {
+                prop_assert_eq!(path.is_written_as(&text), written.eq_ignore_ascii_case(&text), "{}", text);
+            }
+        }
+
         #[test]
         fn domains_are_labels_of_1_to_63(name in r#"[aB1_.\-é@]{0,8}|(a{60,66}\.){1,2}b"#) {
             let label = |label: &str| {

@@ -86,7 +86,7 @@ impl<'a> Field<'a> {
 
     /// The value with its encoded words decoded (RFC 2047). It may hold controls.
     pub fn decoded(&self) -> String {
-        decode_words(&self.text())
+        decode_words(&self.text()).into_owned()
     }
 }
 

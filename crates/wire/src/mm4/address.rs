@@ -89,7 +89,7 @@ pub(super) fn party(text: &str) -> Read<Party> {
     let path = comment.map_or(path, |(path, _)| path.trim());
     let Ok(read) = path.parse::<Party>() else { return Read::No };
     let party = Party { name: display_name(name), ..read };
-    let canonical = party.path().to_string().eq_ignore_ascii_case(path);
+    let canonical = party.path().is_written_as(path);
     if canonical { Read::Exact(party) } else { Read::Lenient(party) }
 }
 
@@ -177,7 +177,7 @@ pub(super) fn mailbox(text: &str) -> Read<MailPath> {
             continue;
         }
         let Ok(path) = path.parse::<MailPath>() else { continue };
-        let exact = index == 0 && path.to_string().eq_ignore_ascii_case(&text);
+        let exact = index == 0 && path.is_written_as(&text);
         return if exact { Read::Exact(path) } else { Read::Lenient(path) };
     }
     Read::No

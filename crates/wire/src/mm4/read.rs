@@ -48,6 +48,10 @@ impl Places {
         }
         places
     }
+
+    const fn again(&self, id: FieldId) -> bool {
+        self.again & (1 << id as usize) != 0
+    }
 }
 
 impl<'b> Reader<'b> {
@@ -55,7 +59,7 @@ impl<'b> Reader<'b> {
     fn all(&self, id: FieldId) -> impl Iterator<Item = mime::Field<'b>> + use<'b> {
         let fields = match self.places.first[id as usize] {
             None => &[][..],
-            Some(at) if self.places.again & (1 << id as usize) != 0 => &self.block.fields()[at..],
+            Some(at) if self.places.again(id) => &self.block.fields()[at..],
             Some(at) => &self.block.fields()[at..=at],
         };
         fields.iter().copied().filter(move |field| field.is(Field::of(id).header))
@@ -82,6 +86,9 @@ impl<'b> Reader<'b> {
     fn raw(&mut self, id: FieldId) -> Option<Cow<'b, str>> {
         let field = Field::of(id);
         let first = self.first(id)?;
+        if !self.places.again(id) {
+            return Some(first).filter(|text| !text.is_empty());
+        }
         let mut others = self.all(id).skip(1).map(|f| f.text()).peekable();
         if others.peek().is_some() {
             if others.all(|other| other == first) {

@@ -115,7 +115,7 @@ impl Change {
 impl Edits {
     /// In the order of the table of fields.
     fn changes(&self) -> Vec<Change> {
-        let id = |id: &TransactionId| opaque(Some(id.as_str()), self.quote_ids);
+        let id = |id: &TransactionId| opaque(Some(id.as_str()), self.quote_ids).into_owned();
         [
             change(FieldId::From, &self.from, |party| write_party(party, false, "From: ".len())),
             change(FieldId::Sender, &self.sender, MailPath::to_string),

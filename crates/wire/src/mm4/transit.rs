@@ -14,6 +14,7 @@ use super::encode::{opaque, write_line, yes_no};
 use super::field::{Field, FieldId};
 use crate::mime::{self, HeaderBlock, HeaderLimits};
 use mms::{HeaderText, MailPath, Party, TransactionId, Version};
+use std::borrow::Cow;
 
 /// What becomes of one field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,7 +173,10 @@ fn is_wire_form(field: &[u8]) -> bool {
 
 /// A trace value in ASCII, folded in front of words: only at single spaces, so that unfolding gives it back.
 fn received(value: &HeaderText) -> Option<String> {
-    let ascii: String = value.as_str().chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+    let ascii: Cow<'_, str> = match value.as_str() {
+        plain if plain.is_ascii() => plain.into(),
+        text => text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect::<String>().into(),
+    };
     let value = ascii.get(..RECEIVED_MAX).unwrap_or(&ascii).trim_matches(' ');
     let mut out = String::with_capacity(value.len() + 32);
     let mut column = "Received: ".len();

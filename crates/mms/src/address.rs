@@ -1,6 +1,7 @@
 //! Addresses: the forms of TS 23.140 4.3 and OMA-MMS-ENC 8, and one canonical form in which they are compared.
 
 use crate::HeaderText;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -73,12 +74,19 @@ impl FromStr for Domain {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.' | b'-'))
         } else {
-            name.split('.').all(|label| {
-                (1..=63).contains(&label.len())
-                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-            })
+            let mut label = 0;
+            let fits = name.bytes().all(|b| {
+                let ended = b == b'.' && label > 0;
+                label = if ended { 0 } else { label + 1 };
+                ended || (label <= 63 && (b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')))
+            });
+            fits && label > 0
         };
-        if fits { Ok(Self(name.to_ascii_lowercase().into())) } else { Err(bad()) }
+        if !fits {
+            return Err(bad());
+        }
+        let upper = name.bytes().fold(false, |any, b| any | b.is_ascii_uppercase());
+        Ok(Self(if upper { name.to_ascii_lowercase().into() } else { name.into() }))
     }
 }
 
@@ -136,7 +144,10 @@ impl Number {
         if !rest.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'.' | b' ' | b'(' | b')')) {
             return None;
         }
-        let digits: String = rest.chars().filter(char::is_ascii_digit).collect();
+        let digits: Cow<'_, str> = match rest.bytes().all(|b| b.is_ascii_digit()) {
+            true => rest.into(),
+            false => rest.chars().filter(char::is_ascii_digit).collect::<String>().into(),
+        };
         Some(match digits.len() {
             0 => Err(AddressError::NoDigits),
             n if n > if international { 15 } else { 20 } => Err(AddressError::TooManyDigits(n)),
@@ -148,7 +159,10 @@ impl Number {
 /// `+12025550100`, or the bare digits of a number in local format.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.international { "+" } else { "" }, self.digits)
+        if self.international {
+            f.write_str("+")?;
+        }
+        f.write_str(&self.digits)
     }
 }
 
@@ -274,7 +288,10 @@ fn full_ipv6(ip: &Ipv6Addr) -> String {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Plmn(number) => write!(f, "{number}/TYPE=PLMN"),
+            Self::Plmn(number) => {
+                fmt::Display::fmt(number, f)?;
+                f.write_str("/TYPE=PLMN")
+            }
             Self::Ipv4(ip) => write!(f, "{ip}/TYPE=IPv4"),
             Self::Ipv6(ip) => write!(f, "{}/TYPE=IPv6", full_ipv6(ip)),
             _ => f.write_str(&self.value()),
@@ -350,7 +367,7 @@ impl FromStr for Party {
         if text.len() > 512 {
             return Err(AddressError::TooLong(text.len()));
         }
-        if let Some(c) = text.chars().find(|c| c.is_control()) {
+        if let Some(c) = control(text) {
             return Err(AddressError::Control(c));
         }
         let (name, inside) = split_display_name(text.trim());
@@ -359,6 +376,12 @@ impl FromStr for Party {
         let (address, domain) = classify(&path)?;
         Ok(Self { address, domain, name })
     }
+}
+
+/// The first control character. Nearly every text is printable ASCII; that is seen without a branch for an octet.
+fn control(text: &str) -> Option<char> {
+    let plain = text.bytes().fold(true, |all, b| all & (b' '..=b'~').contains(&b));
+    if plain { None } else { text.chars().find(|c| c.is_control()) }
 }
 
 /// `Bob <x>` is (`Bob`, `x`); everything else is itself.
@@ -462,7 +485,7 @@ impl MailPath {
         if octets > 512 {
             return Err(AddressError::TooLong(octets));
         }
-        match local.chars().find(|c| c.is_control()) {
+        match control(local) {
             Some(c) => Err(AddressError::Control(c)),
             None => Ok(Self::raw(local, domain)),
         }
@@ -476,6 +499,20 @@ impl MailPath {
     /// Right of the `@`.
     pub const fn domain(&self) -> Option<&Domain> {
         self.domain.as_ref()
+    }
+
+    /// Whether `text` is what `Display` writes, in any case of ASCII letters.
+    pub fn is_written_as(&self, text: &str) -> bool {
+        if !is_dot_atom(&self.local) {
+            return self.to_string().eq_ignore_ascii_case(text);
+        }
+        let Some((local, rest)) = text.as_bytes().split_at_checked(self.local.len()) else { return false };
+        let domain = match (&self.domain, rest) {
+            (Some(domain), [b'@', rest @ ..]) => rest.eq_ignore_ascii_case(domain.as_str().as_bytes()),
+            (Some(_), _) => false,
+            (None, rest) => rest.is_empty(),
+        };
+        domain && local.eq_ignore_ascii_case(self.local.as_bytes())
     }
 
     /// The user that this path names, if it names one in any form of TS 23.140 4.3.
@@ -510,12 +547,40 @@ impl FromStr for MailPath {
     }
 }
 
+/// Whether a local part is written without quotation marks: atoms with single dots between (RFC 5322 3.2.3).
+fn is_dot_atom(local: &str) -> bool {
+    // A dot counts as the end of an atom, and so does either end.
+    let mut last = b'.';
+    let fits = local.bytes().all(|b| {
+        let fits = ATEXT[usize::from(b)] || (b == b'.' && last != b'.');
+        last = b;
+        fits
+    });
+    fits && last != b'.'
+}
+
+/// The octets of atoms, those outside ASCII included.
+const ATEXT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let b = octet as u8;
+        table[octet] = b.is_ascii_alphanumeric() || b >= 0x80;
+        octet += 1;
+    }
+    let others = b"!#$%&'*+-/=?^_`{|}~";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// The path with its local part quoted where RFC 5321 4.1.2 asks for it.
 impl fmt::Display for MailPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b) || b >= 0x80;
-        let dot_atom = self.local.split('.').all(|a| !a.is_empty() && a.bytes().all(atext));
-        if dot_atom {
+        if is_dot_atom(&self.local) {
             f.write_str(&self.local)?;
         } else {
             write!(f, "\"")?;
@@ -528,7 +593,10 @@ impl fmt::Display for MailPath {
             write!(f, "\"")?;
         }
         match &self.domain {
-            Some(domain) => write!(f, "@{domain}"),
+            Some(domain) => {
+                f.write_str("@")?;
+                f.write_str(domain.as_str())
+            }
             None => Ok(()),
         }
     }
@@ -623,6 +691,40 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_path_knows_how_it_is_written(local in r#"[aB.é" ]{1,4}"#, domain in "|[ab]{1,3}", cut in 0usize..8, other in "[abAB@é.\"]{0,8}") {
+            let domain = Some(domain).filter(|d| !d.is_empty()).map(|d| d.parse().unwrap());
+            let path = MailPath::new(&local, domain).unwrap();
+            let written = path.to_string();
+            prop_assert!(path.is_written_as(&written));
+            prop_assert!(path.is_written_as(&written.to_ascii_uppercase()));
+            let cut: String = written.chars().take(cut).collect();
+            for text in [cut.clone() + &other, cut, other, written.clone() + "a"] {
+                prop_assert_eq!(path.is_written_as(&text), written.eq_ignore_ascii_case(&text), "{}", text);
+            }
+        }
+
+        #[test]
+        fn domains_are_labels_of_1_to_63(name in r#"[aB1_.\-é@]{0,8}|(a{60,66}\.){1,2}b"#) {
+            let label = |label: &str| {
+                (1..=63).contains(&label.len())
+                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            };
+            let fits = !name.is_empty() && name.strip_suffix('.').unwrap_or(&name).split('.').all(label);
+            let expected = name.strip_suffix('.').unwrap_or(&name).to_ascii_lowercase();
+            match name.parse::<Domain>() {
+                Ok(domain) => prop_assert!(fits && domain.as_str() == expected),
+                Err(error) => prop_assert!(!fits && matches!(error, AddressError::BadDomain(_))),
+            }
+        }
+
+        #[test]
+        fn only_dot_atoms_go_without_quotes(local in r#"[a.!é"\\ (@]{0,6}|[ -~]{1,3}"#) {
+            let atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b) || b >= 0x80;
+            let expected = local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(atext));
+            prop_assert_eq!(is_dot_atom(&local), expected);
+        }
+
         #[test]
         fn no_text_panics_and_canonical_is_stable(text in any::<String>()) {
             if let Ok(party) = text.parse::<Party>() {

@@ -37,12 +37,18 @@ impl HeaderText {
 
     /// The text with every control character replaced by a space.
     pub fn cleaned(text: &str) -> Self {
-        let cleaned: Cow<'_, str> = if text.chars().any(forbidden) {
+        Self(Self::clean(text).into())
+    }
+
+    /// What [`HeaderText::cleaned`] holds, for a text that is only looked at.
+    pub fn clean(text: &str) -> Cow<'_, str> {
+        // Nearly every text is printable ASCII; that is seen without a branch for an octet.
+        let plain = text.bytes().fold(true, |all, b| all & (b' '..=b'~').contains(&b));
+        if !plain && text.chars().any(forbidden) {
             text.chars().map(|c| if forbidden(c) { ' ' } else { c }).collect::<String>().into()
         } else {
             text.into()
-        };
-        Self(cleaned.into())
+        }
     }
 
     /// The text.

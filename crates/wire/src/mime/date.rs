@@ -3,6 +3,7 @@
 //! Owns: RFC 5322, RFC 1123, RFC 850, asctime and RFC 3339 forms. Never knows: what time it is.
 
 use mms::Timestamp;
+use std::borrow::Cow;
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -35,7 +36,28 @@ fn written(at: Timestamp, zone: &str) -> String {
     let (year, month, day, hour, minute, second) = at.civil();
     let weekday = DAYS[at.weekday() % 7];
     let month = MONTHS[(month as usize).clamp(1, 12) - 1];
-    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} {zone}")
+    let mut out = String::with_capacity(32);
+    out.push_str(weekday);
+    out.push_str(", ");
+    two_digits(&mut out, day);
+    out.push(' ');
+    out.push_str(month);
+    out.push(' ');
+    // An instant is in the years 1 to 9999.
+    let year = year.unsigned_abs();
+    two_digits(&mut out, year / 100);
+    two_digits(&mut out, year % 100);
+    for (before, value) in [(' ', hour), (':', minute), (':', second)] {
+        out.push(before);
+        two_digits(&mut out, value);
+    }
+    out.push(' ');
+    out.push_str(zone);
+    out
+}
+
+fn two_digits(out: &mut String, value: u32) {
+    out.extend([value / 10 % 10, value % 10].map(|digit| char::from(b'0' + digit as u8)));
 }
 
 /// The instant that `text` names, and the form it is in. Without a zone UTC is meant. The day of the week is not
@@ -76,7 +98,10 @@ pub fn parse_date(text: &str) -> Option<(Timestamp, DateForm)> {
     Some((at, DateForm::Mail))
 }
 
-fn without_comments(text: &str) -> String {
+fn without_comments(text: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'(', text.as_bytes()).is_none() {
+        return text.into();
+    }
     let mut depth = 0u32;
     text.chars()
         .filter(|c| {
@@ -90,7 +115,8 @@ fn without_comments(text: &str) -> String {
             }
             depth == 0
         })
-        .collect()
+        .collect::<String>()
+        .into()
 }
 
 fn is_weekday(word: &str) -> bool {
@@ -143,6 +169,9 @@ fn zone_seconds(zone: &str) -> Option<i64> {
         [b'+', ..] => (1, &zone[1..]),
         [b'-', ..] => (-1, &zone[1..]),
         _ => {
+            if zone == "GMT" {
+                return Some(0);
+            }
             let hours = match zone.to_ascii_uppercase().as_str() {
                 "EDT" => -4,
                 "EST" | "CDT" => -5,
@@ -155,7 +184,8 @@ fn zone_seconds(zone: &str) -> Option<i64> {
             return Some(hours * 3600);
         }
     };
-    let digits = digits.replace(':', "");
+    let digits: Cow<'_, str> =
+        if digits.contains(':') { digits.replace(':', "").into() } else { digits.into() };
     let value = i64::from(number(&digits, 4)?);
     let (hours, minutes) = if digits.len() <= 2 { (value, 0) } else { (value / 100, value % 100) };
     (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))

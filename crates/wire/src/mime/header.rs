@@ -86,7 +86,7 @@ impl<'a> Field<'a> {
 
     /// The value with its encoded words decoded (RFC 2047). It may hold controls.
     pub fn decoded(&self) -> String {
-        decode_words(&self.text())
+        decode_words(&self.text()).into_owned()
     }
 }
 
@@ -120,7 +120,7 @@ impl<'a> HeaderBlock<'a> {
     /// # Errors
     /// A section over `limits`.
     pub fn parse_within(mail: &'a [u8], limits: &HeaderLimits) -> Result<Self, HeaderError> {
-        let mut fields: Vec<Field<'a>> = Vec::new();
+        let mut fields: Vec<Field<'a>> = Vec::with_capacity(FIELDS_USUAL);
         let (mut line_start, mut value_start) = (0, 0);
         let mut at = 0;
         while at < mail.len() {
@@ -186,12 +186,18 @@ impl<'a> HeaderBlock<'a> {
     }
 }
 
+/// Room for the fields of nearly every mail.
+const FIELDS_USUAL: usize = 32;
+
 /// The name of the field on `line`, and where its value begins.
 fn field_name(line: &[u8]) -> Option<(&str, usize)> {
-    let colon = memchr::memchr(b':', line)?;
-    let name = line[..colon].trim_ascii_end();
-    let legal = !name.is_empty() && name.iter().all(|b| (33..=126).contains(b));
-    if legal { std::str::from_utf8(name).ok().map(|name| (name, colon + 1)) } else { None }
+    let end = line.iter().position(|b| !(33..=126).contains(b) || *b == b':')?;
+    let (name, rest) = line.split_at(end);
+    let value = rest.trim_ascii_start().strip_prefix(b":")?;
+    if name.is_empty() {
+        return None;
+    }
+    std::str::from_utf8(name).ok().map(|name| (name, line.len() - value.len()))
 }
 
 /// Where the header section at the front of `mail` ends, its empty line included; `None` while that has not come.
@@ -268,6 +274,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn names_end_at_the_first_colon(line in prop::collection::vec(prop::sample::select(b"Ab:: \t\r\n\x0b\x0c\x00\x7f\xe9".to_vec()), 0..8)) {
+            let colon = line.iter().position(|b| *b == b':');
+            let name = colon.map(|colon| line[..colon].trim_ascii_end());
+            let legal = name.filter(|name| !name.is_empty() && name.iter().all(|b| (33..=126).contains(b)));
+            let read = field_name(&line).map(|(name, value)| (name.as_bytes(), value));
+            prop_assert_eq!(read, legal.zip(colon.map(|colon| colon + 1)));
+        }
+
         #[test]
         fn any_bytes(mail in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(b':'), Just(b' ')], 0..200)) {
             let block = HeaderBlock::parse(&mail).unwrap();

@@ -10,30 +10,50 @@ use mms::{Address, HeaderText, MailPath, Party};
 /// Lines of address lists are folded at this column (RFC 5322 2.1.1).
 const COLUMN_MAX: usize = 78;
 
+/// The pieces between separators, which are ASCII, outside of quotation marks.
+struct Pieces<'a> {
+    rest: Option<&'a str>,
+    separators: [u8; 2],
+}
+
 /// `text` cut at each of `separators` that is outside quotation marks.
-fn cut_outside_quotes<'a>(text: &'a str, separators: &[char]) -> Vec<&'a str> {
-    let (mut quoted, mut escaped, mut start) = (false, false, 0);
-    let mut pieces = Vec::new();
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            c if !quoted && separators.contains(&c) => {
-                pieces.push(&text[start..at]);
-                start = at + c.len_utf8();
-            }
-            _ => {}
-        }
+const fn cut_outside_quotes(text: &str, separators: [u8; 2]) -> Pieces<'_> {
+    Pieces { rest: Some(text), separators }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let text = self.rest.take()?;
+        let Some(end) = outside_quotes(text.as_bytes(), self.separators) else { return Some(text) };
+        self.rest = Some(&text[end + 1..]);
+        Some(&text[..end])
     }
-    pieces.push(&text[start..]);
-    pieces
+}
+
+/// The first of `wanted` that is outside quotation marks.
+fn outside_quotes(text: &[u8], wanted: [u8; 2]) -> Option<usize> {
+    let first = memchr::memchr2(wanted[0], wanted[1], text)?;
+    if memchr::memchr(b'"', &text[..first]).is_none() {
+        return Some(first);
+    }
+    let (mut quoted, mut escaped) = (false, false);
+    text.iter().position(|b| {
+        match *b {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b => return !quoted && wanted.contains(&b),
+        }
+        false
+    })
 }
 
 /// The display name, undecoded, and the address inside the angle brackets, or everything.
 fn inside_angles(text: &str) -> (&str, &str) {
     let text = text.trim();
-    let before = cut_outside_quotes(text, &['<'])[0];
+    let before = cut_outside_quotes(text, [b'<'; 2]).next().unwrap_or_default();
     match text[before.len()..].strip_prefix('<').and_then(|t| t.trim_end().strip_suffix('>')) {
         Some(inside) => (before.trim(), inside.trim()),
         None => ("", text),
@@ -41,6 +61,9 @@ fn inside_angles(text: &str) -> (&str, &str) {
 }
 
 fn display_name(raw: &str) -> Option<HeaderText> {
+    if raw.is_empty() {
+        return None;
+    }
     let name = match raw.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
         Some(quoted) => {
             let mut chars = quoted.chars();
@@ -57,14 +80,16 @@ fn display_name(raw: &str) -> Option<HeaderText> {
 
 /// One address in any form of `addressing`.
 pub(super) fn party(text: &str) -> Read<Party> {
-    let text = HeaderText::cleaned(text);
-    let (name, path) = inside_angles(text.as_str());
+    let text = HeaderText::clean(text);
+    let (name, path) = inside_angles(&text);
     // `name: address` opens a group; `address (name)` is an old form of a display name.
-    let path = path.rsplit_once(": ").map_or(path, |(_, path)| path).trim();
-    let path = path.split_once(" (").filter(|_| path.ends_with(')')).map_or(path, |(path, _)| path.trim());
+    let group = if path.contains(':') { path.rsplit_once(": ") } else { None };
+    let path = group.map_or(path, |(_, path)| path).trim();
+    let comment = if path.ends_with(')') { path.split_once(" (") } else { None };
+    let path = comment.map_or(path, |(path, _)| path.trim());
     let Ok(read) = path.parse::<Party>() else { return Read::No };
     let party = Party { name: display_name(name), ..read };
-    let canonical = party.path().to_string().eq_ignore_ascii_case(path);
+    let canonical = party.path().is_written_as(path);
     if canonical { Read::Exact(party) } else { Read::Lenient(party) }
 }
 
@@ -72,7 +97,7 @@ pub(super) fn party(text: &str) -> Read<Party> {
 pub(super) fn parties(text: &str) -> (Vec<Party>, bool) {
     let mut found = Vec::new();
     let mut lenient = false;
-    for piece in cut_outside_quotes(text, &[',', ';']) {
+    for piece in cut_outside_quotes(text, [b',', b';']) {
         if piece.trim().is_empty() {
             continue;
         }
@@ -94,7 +119,7 @@ pub(super) fn request_recipients(text: &str) -> (Vec<Party>, bool) {
     let mut lenient = false;
     // More than 15 digits are two numbers that lost their comma.
     let single = |party: &Party| party.address.number().is_none_or(|number| number.digits().len() <= 15);
-    for piece in cut_outside_quotes(text, &[',', ';']) {
+    for piece in cut_outside_quotes(text, [b',', b';']) {
         match party(piece) {
             Read::Exact(party) if single(&party) => found.push(party),
             Read::Lenient(party) if single(&party) => {
@@ -141,8 +166,8 @@ fn joined_tokens(text: &str) -> Vec<&str> {
 
 /// The mailbox of a system: the first of a list that is one.
 pub(super) fn mailbox(text: &str) -> Read<MailPath> {
-    let text = HeaderText::cleaned(text);
-    for (index, piece) in cut_outside_quotes(text.as_str(), &[',', ';']).into_iter().enumerate() {
+    let text = HeaderText::clean(text);
+    for (index, piece) in cut_outside_quotes(&text, [b',', b';']).enumerate() {
         let (_, path) = inside_angles(piece);
         // One vendor writes system=host;party=+number where a mailbox belongs.
         if let Some(host) = path.get(..7).filter(|p| p.eq_ignore_ascii_case("system=")).map(|_| &path[7..]) {
@@ -152,7 +177,7 @@ pub(super) fn mailbox(text: &str) -> Read<MailPath> {
             continue;
         }
         let Ok(path) = path.parse::<MailPath>() else { continue };
-        let exact = index == 0 && path.to_string().eq_ignore_ascii_case(text.as_str());
+        let exact = index == 0 && path.is_written_as(&text);
         return if exact { Read::Exact(path) } else { Read::Lenient(path) };
     }
     Read::No
@@ -205,6 +230,29 @@ pub(super) fn write_list<'a>(items: impl Iterator<Item = &'a Party>, bare: bool,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn separators_in_quotes_do_not_count(text in r#"[a,;<é"\\]{0,12}"#) {
+            let (mut quoted, mut escaped) = (false, false);
+            let mut expected = vec![String::new()];
+            for c in text.chars() {
+                let cuts = !quoted && !escaped && matches!(c, ',' | ';');
+                match c {
+                    _ if escaped => escaped = false,
+                    '\\' => escaped = quoted,
+                    '"' => quoted = !quoted,
+                    _ => {}
+                }
+                match expected.last_mut() {
+                    Some(piece) if !cuts => piece.push(c),
+                    _ => expected.push(String::new()),
+                }
+            }
+            prop_assert_eq!(cut_outside_quotes(&text, [b',', b';']).collect::<Vec<_>>(), expected);
+        }
+    }
 
     fn texts((parties, _): (Vec<Party>, bool)) -> Vec<String> {
         parties.iter().map(|p| p.address.value()).collect()

@@ -111,6 +111,33 @@ impl Field {
     }
 }
 
+/// Rows by the length of their names: 43 comparisons would be too many for each field of each mail.
+static BY_LENGTH: [[Option<FieldId>; SAME_LENGTH]; NAME_MAX + 1] = {
+    let mut table = [[None; SAME_LENGTH]; NAME_MAX + 1];
+    let mut row = 0;
+    while row < FIELDS.len() {
+        let length = FIELDS[row].header.len();
+        let mut place = 0;
+        while table[length][place].is_some() {
+            place += 1;
+        }
+        table[length][place] = Some(FIELDS[row].id);
+        row += 1;
+    }
+    table
+};
+
+/// The longest name of a field; a longer one does not compile.
+const NAME_MAX: usize = 40;
+/// How many names have one length at most; more do not compile.
+const SAME_LENGTH: usize = 5;
+
+/// The row of the field with this name, in any case.
+pub(super) fn named(name: &str) -> Option<FieldId> {
+    let same_length = BY_LENGTH.get(name.len())?;
+    same_length.iter().map_while(|id| *id).find(|id| Field::of(*id).header.eq_ignore_ascii_case(name))
+}
+
 /// Where the headers of a message are laid down.
 pub(super) const fn clause(message_type: MessageType) -> &'static str {
     match message_type {
@@ -284,3 +311,21 @@ pub static FIELDS: [Field; 43] = {
 /// The fields of interconnect providers, carried and not understood.
 pub(super) const INTERCONNECT: [FieldId; 4] =
     [FieldId::MmsipAddress, FieldId::ForwardRoute, FieldId::ReturnRoute, FieldId::OriginatorRecipientAddress];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_found_by_its_name_in_any_case() {
+        for field in &FIELDS {
+            assert_eq!(named(field.header), Some(field.id));
+            assert_eq!(named(&field.header.to_uppercase()), Some(field.id));
+            assert_eq!(named(&field.header.to_lowercase()), Some(field.id));
+            assert_eq!(named(&format!("{}x", field.header)), None);
+        }
+        for name in ["", "Bcc", "Received", &"x".repeat(NAME_MAX), &"x".repeat(NAME_MAX + 1)] {
+            assert_eq!(named(name), None, "{name}");
+        }
+    }
+}

@@ -4,10 +4,10 @@
 //! Never knows: which fields make up which message; see `decode`.
 
 use super::address;
-use super::field::{Field, FieldId, Presence, clause};
+use super::field::{FIELDS, Field, FieldId, Presence, clause, named};
 use super::finding::{Tolerance, Violation, ViolationKind, quoted};
 use super::value::{self, Read};
-use crate::mime::{DateForm, HeaderBlock, decode_words, http_date, parse_date, strip_angles};
+use crate::mime::{self, DateForm, HeaderBlock, decode_words, http_date, parse_date, strip_angles};
 use mms::{
     Expiry, HeaderText, MailPath, MessageId, MessageType, MmStatus, Party, PreviouslySent, Timestamp,
     TransactionId, Version,
@@ -22,22 +22,74 @@ const DELTA_MAX: u64 = 1_000_000_000;
 
 pub(super) struct Reader<'b> {
     block: &'b HeaderBlock<'b>,
+    places: Places,
     message_type: MessageType,
     pub(super) tolerances: Vec<Tolerance>,
     pub(super) violations: Vec<Violation>,
 }
 
+/// Where in the header section the fields of the table are: found once, since nearly every one is asked for.
+struct Places {
+    /// The first of each.
+    first: [Option<usize>; FIELDS.len()],
+    /// One bit for each that stands there again.
+    again: u64,
+}
+
+impl Places {
+    fn of(block: &HeaderBlock<'_>) -> Self {
+        let mut places = Self { first: [None; FIELDS.len()], again: 0 };
+        for (at, field) in block.fields().iter().enumerate() {
+            let Some(id) = named(field.name()) else { continue };
+            match &mut places.first[id as usize] {
+                Some(_) => places.again |= 1 << id as usize,
+                first => *first = Some(at),
+            }
+        }
+        places
+    }
+
+    const fn again(&self, id: FieldId) -> bool {
+        self.again & (1 << id as usize) != 0
+    }
+}
+
 impl<'b> Reader<'b> {
-    pub(super) const fn new(block: &'b HeaderBlock<'b>, message_type: MessageType) -> Self {
-        Self { block, message_type, tolerances: Vec::new(), violations: Vec::new() }
+    /// All fields of this name in their order.
+    fn all(&self, id: FieldId) -> impl Iterator<Item = mime::Field<'b>> + use<'b> {
+        let fields = match self.places.first[id as usize] {
+            None => &[][..],
+            Some(at) if self.places.again(id) => &self.block.fields()[at..],
+            Some(at) => &self.block.fields()[at..=at],
+        };
+        fields.iter().copied().filter(move |field| field.is(Field::of(id).header))
+    }
+
+    /// The value of the first field of this name, unfolded.
+    fn first(&self, id: FieldId) -> Option<Cow<'b, str>> {
+        let at = self.places.first[id as usize]?;
+        self.block.fields().get(at).map(mime::Field::text)
+    }
+
+    pub(super) fn new(block: &'b HeaderBlock<'b>, message_type: MessageType) -> Self {
+        Self {
+            block,
+            places: Places::of(block),
+            message_type,
+            tolerances: Vec::new(),
+            violations: Vec::new(),
+        }
     }
 
     /// The value of a field, unfolded; `None` when it is missing or empty. A single `X-Mms-` field that stands more
     /// than once with different values is a fatal violation: two readers could choose differently.
     fn raw(&mut self, id: FieldId) -> Option<Cow<'b, str>> {
         let field = Field::of(id);
-        let first = self.block.text(field.header)?;
-        let mut others = self.block.all(field.header).skip(1).map(|f| f.text()).peekable();
+        let first = self.first(id)?;
+        if !self.places.again(id) {
+            return Some(first).filter(|text| !text.is_empty());
+        }
+        let mut others = self.all(id).skip(1).map(|f| f.text()).peekable();
         if others.peek().is_some() {
             if others.all(|other| other == first) {
                 self.tolerate(id, Some(&first), "one field");
@@ -52,12 +104,12 @@ impl<'b> Reader<'b> {
 
     /// Whether the field stands in the mail, even if empty.
     pub(super) fn has(&self, id: FieldId) -> bool {
-        self.block.field(Field::of(id).header).is_some()
+        self.places.first[id as usize].is_some()
     }
 
     /// Whether the field stands in the mail with a value.
     pub(super) fn has_text(&self, id: FieldId) -> bool {
-        self.block.text(Field::of(id).header).is_some_and(|text| !text.is_empty())
+        self.first(id).is_some_and(|text| !text.is_empty())
     }
 
     /// Notes a `Bcc`, which no mail should have; it is not read.
@@ -115,7 +167,7 @@ impl<'b> Reader<'b> {
 
     /// A field that the message needs is not there, or was there and unreadable.
     pub(super) fn missing(&mut self, id: FieldId, fatal: bool) {
-        let raw = self.block.text(Field::of(id).header).filter(|text| !text.is_empty());
+        let raw = self.first(id).filter(|text| !text.is_empty());
         let kind = if raw.is_some() { ViolationKind::Unreadable } else { ViolationKind::Missing };
         self.violate(id, raw.as_deref(), kind, fatal);
     }
@@ -155,7 +207,7 @@ impl<'b> Reader<'b> {
     pub(super) fn version(&mut self) -> Option<Version> {
         let version = self.word(FieldId::Version, value::version);
         if version.is_none() {
-            let raw = self.block.text(Field::of(FieldId::Version).header);
+            let raw = self.first(FieldId::Version);
             self.tolerate(FieldId::Version, raw.as_deref(), "the lowest version");
         }
         version
@@ -246,7 +298,7 @@ impl<'b> Reader<'b> {
 
     /// The addresses of all fields of this name.
     pub(super) fn parties(&mut self, id: FieldId) -> Vec<Party> {
-        let fields: Vec<_> = self.block.all(Field::of(id).header).map(|field| field.text()).collect();
+        let fields: Vec<_> = self.all(id).map(|field| field.text()).collect();
         let mut found = Vec::new();
         for raw in &fields {
             let (parties, lenient) = address::parties(raw);
@@ -260,7 +312,7 @@ impl<'b> Reader<'b> {
 
     pub(super) fn request_recipients(&mut self) -> Vec<Party> {
         let id = FieldId::RequestRecipients;
-        let fields: Vec<_> = self.block.all(Field::of(id).header).map(|field| field.text()).collect();
+        let fields: Vec<_> = self.all(id).map(|field| field.text()).collect();
         let mut found = Vec::new();
         for raw in &fields {
             let (recipients, lenient) = address::request_recipients(raw);
@@ -290,7 +342,7 @@ impl<'b> Reader<'b> {
         let mut found: Vec<PreviouslySent> = Vec::new();
         for id in [FieldId::PreviouslySentBy, FieldId::PreviouslySentDateAndTime] {
             let by_line = id == FieldId::PreviouslySentBy;
-            for (place, field) in self.block.all(Field::of(id).header).take(PREVIOUS_MAX).enumerate() {
+            for (place, field) in self.all(id).take(PREVIOUS_MAX).enumerate() {
                 let raw = field.text();
                 let indexed =
                     raw.split_once(',').and_then(|(i, v)| Some((i.trim().parse::<u32>().ok()?, v.trim())));
@@ -321,8 +373,9 @@ impl<'b> Reader<'b> {
 
     /// Fields of interconnect providers, by table row and then in their order.
     pub(super) fn interconnect(&self) -> Vec<(HeaderText, HeaderText)> {
-        let fields = super::field::INTERCONNECT.iter().map(|id| Field::of(*id).header);
-        let lines = fields.flat_map(|name| self.block.all(name).map(move |field| (name, field.text())));
+        let lines = super::field::INTERCONNECT
+            .iter()
+            .flat_map(|id| self.all(*id).map(|field| (Field::of(*id).header, field.text())));
         let lines = lines.filter(|(_, text)| !text.is_empty());
         lines.map(|(name, text)| (HeaderText::cleaned(name), HeaderText::cleaned(&text))).collect()
     }

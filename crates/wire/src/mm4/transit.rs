@@ -14,6 +14,7 @@ use super::encode::{opaque, write_line, yes_no};
 use super::field::{Field, FieldId};
 use crate::mime::{self, HeaderBlock, HeaderLimits};
 use mms::{HeaderText, MailPath, Party, TransactionId, Version};
+use std::borrow::Cow;
 
 /// What becomes of one field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Change {
 impl Edits {
     /// In the order of the table of fields.
     fn changes(&self) -> Vec<Change> {
-        let id = |id: &TransactionId| opaque(Some(id.as_str()), self.quote_ids);
+        let id = |id: &TransactionId| opaque(Some(id.as_str()), self.quote_ids).into_owned();
         [
             change(FieldId::From, &self.from, |party| write_party(party, false, "From: ".len())),
             change(FieldId::Sender, &self.sender, MailPath::to_string),
@@ -148,15 +149,34 @@ fn plain_name<'a>(field: &mime::Field<'a>) -> &'a str {
 
 /// A field as it came. Its lines end in CRLF here, whatever they ended in.
 fn copy(out: &mut Vec<u8>, field: &[u8]) {
+    if is_wire_form(field) {
+        out.extend_from_slice(field);
+        return;
+    }
     for line in field.split_inclusive(|b| *b == b'\n') {
         out.extend(line.iter().filter(|b| !matches!(b, b'\r' | b'\n')));
         out.extend_from_slice(b"\r\n");
     }
 }
 
+/// Whether there is nothing but lines that end in CRLF, without another CR or LF.
+fn is_wire_form(field: &[u8]) -> bool {
+    let mut rest = field;
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+        match rest[at..].strip_prefix(b"\r\n") {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+    rest.is_empty()
+}
+
 /// A trace value in ASCII, folded in front of words: only at single spaces, so that unfolding gives it back.
 fn received(value: &HeaderText) -> Option<String> {
-    let ascii: String = value.as_str().chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+    let ascii: Cow<'_, str> = match value.as_str() {
+        plain if plain.is_ascii() => plain.into(),
+        text => text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect::<String>().into(),
+    };
     let value = ascii.get(..RECEIVED_MAX).unwrap_or(&ascii).trim_matches(' ');
     let mut out = String::with_capacity(value.len() + 32);
     let mut column = "Received: ".len();

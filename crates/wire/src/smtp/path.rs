@@ -22,11 +22,11 @@ pub(super) fn read_path<'a>(
     let argument = argument.trim_start_matches([' ', '\t']);
     let (inside, rest) = match argument.strip_prefix('<') {
         Some(bracketed) => {
-            let end = outside_quotes(bracketed, '>').ok_or(PathError::Syntax)?;
+            let end = outside_quotes(bracketed, b'>').ok_or(PathError::Syntax)?;
             (&bracketed[..end], &bracketed[end + 1..])
         }
         None => {
-            let end = outside_quotes(argument, ' ').unwrap_or(argument.len());
+            let end = outside_quotes(argument, b' ').unwrap_or(argument.len());
             (&argument[..end], &argument[end..])
         }
     };
@@ -59,26 +59,31 @@ fn check_parts(mailbox: &str, limits: &Limits) -> Result<(), PathError> {
         return Err(PathError::TooLong);
     }
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
-    let plain = !local.is_empty() && local.bytes().all(|b| b > b' ' && !b"<>()[]\\,;\"@".contains(&b));
-    let printable = mailbox.bytes().all(|b| (b' '..=b'~').contains(&b));
+    let special =
+        |b: u8| matches!(b, b'<' | b'>' | b'(' | b')' | b'[' | b']' | b'\\' | b',' | b';' | b'"' | b'@');
+    let plain = !local.is_empty() && local.bytes().all(|b| b > b' ' && !special(b));
+    // Without a branch for an octet.
+    let printable = mailbox.bytes().fold(true, |all, b| all & (b' '..=b'~').contains(&b));
     if (quoted || plain) && printable { Ok(()) } else { Err(PathError::Syntax) }
 }
 
-/// The first `wanted` that is not inside a quoted string.
-fn outside_quotes(text: &str, wanted: char) -> Option<usize> {
+/// The first `wanted`, an ASCII character, that is not inside a quoted string.
+fn outside_quotes(text: &str, wanted: u8) -> Option<usize> {
+    let first = memchr::memchr(wanted, text.as_bytes())?;
+    if memchr::memchr(b'"', &text.as_bytes()[..first]).is_none() {
+        return Some(first);
+    }
     let (mut quoted, mut escaped) = (false, false);
-    text.char_indices()
-        .find(|&(_, c)| {
-            let hit = c == wanted && !quoted;
-            match c {
-                _ if escaped => escaped = false,
-                '\\' if quoted => escaped = true,
-                '"' => quoted = !quoted,
-                _ => {}
-            }
-            hit
-        })
-        .map(|(at, _)| at)
+    text.bytes().position(|b| {
+        let hit = b == wanted && !quoted;
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        hit
+    })
 }
 
 #[cfg(test)]

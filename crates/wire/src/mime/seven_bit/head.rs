@@ -73,7 +73,7 @@ fn write_field(out: &mut Vec<u8>, field: Field<'_>) {
     } else if field.is("Content-ID") || field.is(ENCODING) || field.is("MIME-Version") {
         printable(&field.text())
     } else {
-        encode_text(&field.decoded(), name.len() + 2)
+        encode_text(&field.decoded(), name.len() + 2).into_owned()
     };
     out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
 }

@@ -5,6 +5,7 @@
 
 use super::Limits;
 use mms::HeaderText;
+use std::borrow::Cow;
 use std::fmt;
 
 /// An enhanced status code, `5.7.1` (RFC 3463).
@@ -61,7 +62,12 @@ impl Reply {
     /// A reply to write. The code is clamped to 200..=599; controls in `text` become spaces, other octets outside
     /// ASCII question marks, and the text is cut to 256 octets.
     pub fn new(code: u16, enhanced: Option<Enhanced>, text: &str) -> Self {
-        let ascii: String = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).take(TEXT_MAX).collect();
+        let ascii: Cow<'_, str> = if text.is_ascii() {
+            text[..text.len().min(TEXT_MAX)].into()
+        } else {
+            let ascii = text.chars().map(|c| if c.is_ascii() { c } else { '?' });
+            ascii.take(TEXT_MAX).collect::<String>().into()
+        };
         Self { code: code.clamp(200, 599), enhanced, text: HeaderText::cleaned(&ascii) }
     }
 
@@ -164,6 +170,11 @@ impl fmt::Display for ReplyError {
 
 impl std::error::Error for ReplyError {}
 
+/// The text of a line, what is not UTF-8 replaced. Nearly every line is ASCII, for which the check alone is cheaper.
+pub(super) fn lossy(line: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
+}
+
 /// Reads replies line by line, within [`Limits::reply_line_max`] and [`Limits::reply_lines_max`]. A line that is not
 /// whole yet stays with the caller. For dialogues that the client session does not know, such as a probe's.
 #[derive(Debug, Default)]
@@ -229,7 +240,7 @@ impl ReplyReader {
         if self.lines > limits.reply_lines_max {
             return Err(ReplyError::TooManyLines);
         }
-        let text = String::from_utf8_lossy(text);
+        let text = lossy(text);
         let text = text.trim();
         on_line(self.lines, text);
         if self.text.len() < TEXT_MAX * 2 {

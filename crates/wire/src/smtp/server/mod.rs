@@ -29,6 +29,7 @@ pub use event::{Capabilities, Ending, Envelope, Event, Refusal, Sender, Violatio
 
 use super::framer::{Frame, Framer};
 use super::path::{PathError, read_path};
+use super::reply::lossy;
 use super::{Limits, Reply};
 use mms::HeaderText;
 
@@ -227,7 +228,7 @@ impl Session {
     }
 
     fn command(&mut self, line: &[u8], more_follows: bool) -> Option<Event<'static>> {
-        let text = String::from_utf8_lossy(line);
+        let text = lossy(line);
         let text = text.trim_end_matches([' ', '\t']);
         let (verb, argument) = match text.find([' ', '\t']) {
             Some(at) => (&text[..at], text[at + 1..].trim_start_matches([' ', '\t'])),

@@ -114,6 +114,7 @@ fn pages_link_to_files_that_exist() {
         "docs/configuration.md",
         "docs/conformance.md",
         "benches/README.md",
+        "docs/performance.md",
     ];
     for page in pages {
         let text = std::fs::read_to_string(root().join(page)).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! Owns: its looks. A relay's name and the command line are the user's words, and escaped.
 
-use super::report::{Medians, Report};
+use super::medians::Medians;
+use super::report::Report;
 use super::run::Outcome;
 use crate::probe::html::escaped;
 use std::fmt::Write as _;
@@ -25,6 +26,7 @@ h2 { font-size: 18px; margin: 40px 0 2px; } .under { color: var(--soft); margin:
 svg { display: block; width: 100%; height: auto; } svg text { fill: var(--ink); font: 13px system-ui, 'Segoe UI', 'Liberation Sans',
   'DejaVu Sans', sans-serif; } svg text.soft { fill: var(--soft); font-size: 11.5px; } svg text.name { font-weight: 600; }
 svg text.value { font-variant-numeric: tabular-nums; } svg line { stroke: var(--line); }
+svg path { stroke: var(--ink); stroke-width: 1.3; opacity: .6; fill: none; }
 .c0 { fill: var(--one); background: var(--one); } .c1 { fill: var(--two); background: var(--two); }
 .c2 { fill: var(--three); background: var(--three); } .c3 { fill: var(--four); background: var(--four); }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: 7px 12px 7px 0; border-top: 1px solid var(--line); }
@@ -56,7 +58,8 @@ pub fn page(report: &Report) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n\
          <p class=\"under\">{} cores ({}), {:.0} GB of memory, {}, Linux {}. The source of the mails, the relay and the sink \
-         share these cores. Every mail is safe on disk before the relay says that it took it.</p>\n",
+         share these cores. Each mail is a multimedia message as operators \
+         exchange them over MM4, and safe on disk before the relay says that it took it.</p>\n",
         class.cores,
         escaped(&class.processor),
         class.memory as f64 / f64::from(1 << 30),
@@ -65,8 +68,11 @@ pub fn page(report: &Report) -> String {
     );
     let subjects = subjects(report);
     out.push_str("<ul class=\"legend\">");
-    for (i, name) in subjects.iter().enumerate() {
-        let _ = write!(out, "<li><i class=\"c{}\"></i>{}</li>", i % 4, escaped(name));
+    for name in &subjects {
+        let _ = write!(out, "<li><i class=\"{}\"></i>{}</li>", colour(&subjects, name), escaped(name));
+    }
+    if report.outcomes.iter().flat_map(shown).any(|name| name.contains(',')) {
+        out.push_str("<li><i class=\"c3\"></i>Belino for comparison with itself</li>");
     }
     out.push_str("</ul>\n");
     section(
@@ -120,12 +126,18 @@ fn subjects(report: &Report) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for outcome in &report.outcomes {
         for name in shown(outcome) {
-            if !names.contains(&name) {
+            // What is compared with itself is named at its bar.
+            if !names.contains(&name) && !name.contains(',') {
                 names.push(name);
             }
         }
     }
     names
+}
+
+/// The same colour for the same relay in every drawing.
+fn colour(subjects: &[String], name: &str) -> String {
+    subjects.iter().position(|s| s == name).map_or("c3".into(), |place| format!("c{}", place % 3))
 }
 
 /// The relays of a workload that have rounds which count.
@@ -177,11 +189,14 @@ fn section(
     let mut body = String::new();
     let mut y = 6.0;
     for outcome in &report.outcomes {
-        let bars: Vec<(usize, Bar)> = shown(outcome)
+        let bars: Vec<(String, Bar)> = shown(outcome)
             .iter()
             .filter_map(|name| {
-                let colour = subjects.iter().position(|s| s == name)?;
-                Some((colour, bar(&outcome.medians(name))?))
+                let mut bar = bar(&outcome.medians(name))?;
+                if let Some((_, how)) = name.split_once(", ") {
+                    bar.label.push_str(&format!(", {how}"));
+                }
+                Some((colour(subjects, name), bar))
             })
             .collect();
         if bars.is_empty() {
@@ -194,13 +209,14 @@ fn section(
     }
     let _ = write!(
         out,
-        "<h2>{title}</h2>\n<p class=\"under\">{words}</p>\n<div class=\"card\"><svg viewBox=\"0 0 {WIDTH} {y:.0}\" \
-         role=\"img\" aria-label=\"{title}\">{body}</svg></div>\n"
+        "<h2>{title}</h2>\n<p class=\"under\">{words}</p>\n<div class=\"card\"><svg viewBox=\"0 0 {WIDTH} {:.0}\" \
+         role=\"img\" aria-label=\"{title}\">{body}</svg></div>\n",
+        y - 14.0
     );
 }
 
 /// The bars of one workload; where the next one begins.
-fn group(out: &mut String, outcome: &Outcome, bars: &[(usize, Bar)], y: f64) -> f64 {
+fn group(out: &mut String, outcome: &Outcome, bars: &[(String, Bar)], y: f64) -> f64 {
     // A long tail must not press the bars flat: it may be twice the longest of them, and is cut there.
     let longest = bars.iter().map(|(_, b)| b.value).fold(0.0, f64::max);
     let tail = bars.iter().filter_map(|(_, b)| b.span).map(|(_, high)| high).fold(0.0, f64::max);
@@ -223,19 +239,14 @@ fn group(out: &mut String, outcome: &Outcome, bars: &[(usize, Bar)], y: f64) -> 
         let width = (x(bar.value) - LEFT).max(1.5);
         let _ = write!(
             out,
-            "<rect class=\"c{}\" x=\"{LEFT}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{BAR}\" rx=\"2\"/>",
-            colour % 4
+            "<rect class=\"{}\" x=\"{LEFT}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{BAR}\" rx=\"2\"/>",
+            colour
         );
         let mut end = LEFT + width;
         if let Some((low, high)) = bar.span {
             let middle = top + BAR / 2.0;
             end = end.max(x(high));
-            let _ = write!(
-                out,
-                "<line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\" style=\"stroke:var(--ink);opacity:.55\"/>",
-                x(low),
-                x(high)
-            );
+            let _ = write!(out, "<path d=\"M{:.1} {middle:.1}H{:.1}m0 -4v8\"/>", x(low), x(high));
         }
         let at = top + BAR - 4.0;
         let _ = write!(
@@ -245,9 +256,11 @@ fn group(out: &mut String, outcome: &Outcome, bars: &[(usize, Bar)], y: f64) -> 
             escaped(&bar.label)
         );
     }
-    let next = y + height + 10.0;
-    let _ = write!(out, "<line x1=\"0\" x2=\"{WIDTH}\" y1=\"{next:.1}\" y2=\"{next:.1}\"/>");
-    next + 10.0
+    if y > 10.0 {
+        let line = y - 10.0;
+        let _ = write!(out, "<line x1=\"0\" x2=\"{WIDTH}\" y1=\"{line:.1}\" y2=\"{line:.1}\"/>");
+    }
+    y + height + 20.0
 }
 
 /// A title in lines that fit beside the bars.
@@ -276,13 +289,13 @@ fn goals(out: &mut String, report: &Report) {
                 Some(_) => "bad",
                 None => "",
             };
-            let _ = write!(
+            let _ = writeln!(
                 rows,
-                "<tr><th>{}</th><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"{class}\">{}</td></tr>\n",
+                "<tr><th>{}</th><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"{class}\">{}</td></tr>",
                 escaped(outcome.workload.name),
                 escaped(&judged.what),
                 escaped(&judged.amount()),
-                escaped(&judged.goal()),
+                escaped(&judged.goal().replace(">=", "at least").replace("<=", "at most")),
                 escaped(&judged.verdict())
             );
         }

@@ -131,15 +131,16 @@ impl SinkProcess {
         Ok(true)
     }
 
-    /// What came of a run, or of all, and which keys: of requests, or of reports.
+    /// What came of a run, or of all, and which keys: of requests, or of reports. Mails that came until that reading of the
+    /// clock are counted apart.
     ///
     /// # Errors
     /// It has ended.
-    pub fn sum(&mut self, run: Option<u32>, reports: bool) -> anyhow::Result<(Value, Bits)> {
+    pub fn sum(&mut self, run: Option<u32>, reports: bool, until: u64) -> anyhow::Result<(Value, Bits)> {
         let file = self.folder.join("delivered");
         let kind = if reports { "reports" } else { "requests" };
         let run = run.map_or("all".to_owned(), |run| run.to_string());
-        self.say(&format!("sum {run} {kind} {}", file.display()))?;
+        self.say(&format!("sum {run} {kind} {until} {}", file.display()))?;
         loop {
             let line = self.lines.recv().context("the sink has ended")?;
             if let Some(sum) = self.hear(&line) {
@@ -153,7 +154,7 @@ impl SinkProcess {
     /// # Errors
     /// It has ended.
     pub fn twice(&mut self, run: u32, reports: bool) -> anyhow::Result<u64> {
-        let (sum, _) = self.sum(Some(run), reports)?;
+        let (sum, _) = self.sum(Some(run), reports, 0)?;
         Ok(sum[if reports { "reports" } else { "requests" }]["doubled"].as_u64().unwrap_or(0))
     }
 

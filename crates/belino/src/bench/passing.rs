@@ -134,7 +134,7 @@ impl Campaign<'_> {
     ) -> anyhow::Result<Round> {
         let watch = &mut *self.watch;
         sink.wait_for(keys.count(), self.options.silence, |come| watch.come(come))?;
-        let (sum, come) = sink.sum(run, false)?;
+        let (sum, come) = sink.sum(run, false, 0)?;
         let number = |name: &str| sum["requests"][name].as_u64().unwrap_or(0);
         Ok(Round {
             subject: Subject::Belino.name(),

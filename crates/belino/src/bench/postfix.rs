@@ -2,9 +2,8 @@
 //!
 //! Owns: its configuration, start and stop. Never knows: what traffic it gets.
 //!
-//! Everything is as Debian has it, but for: where it listens and sends, no look-ups of names, limits that many connections
-//! and big mails need, and no pauses of a second for whoever sends faster than it delivers: in rounds of seconds those
-//! would only lengthen its tail. Durability is its own: each mail is flushed before its `250`.
+//! Everything is as Debian has it, but for: where it listens and sends, no look-ups of names, and limits that many
+//! connections and big mails need. Durability is its own: each mail is flushed before its `250`.
 
 use super::mail::{RELAY_DOMAIN, sink_domain};
 use super::relay::{CONNECTIONS_OUT, Plan};
@@ -77,7 +76,6 @@ pub fn configuration(plan: &Plan) -> String {
          smtpd_relay_restrictions = permit_mynetworks, reject\nsmtpd_peername_lookup = no\n\
          alias_maps =\nlocal_recipient_maps =\ntransport_maps = inline:{{ {{{RELAY_DOMAIN}=smtp:[{}]:{}}} {} }}\n\
          message_size_limit = 67108864\nmailbox_size_limit = 0\ndefault_process_limit = {processes}\n\
-         in_flow_delay = 0\n\
          initial_destination_concurrency = {CONNECTIONS_OUT}\n\
          default_destination_concurrency_limit = {CONNECTIONS_OUT}\nsmtpd_client_connection_count_limit = 0\n",
         plan.source.ip(),

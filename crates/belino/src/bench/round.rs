@@ -52,13 +52,13 @@ pub struct Round {
     pub doubled: u64,
     /// Deliveries with another body or recipient than was sent.
     pub changed: u64,
-    /// Responses that the source was to get and did not.
-    pub responses_lost: u64,
+    /// Responses and reports that the source was to get and did not.
+    pub answers_lost: u64,
     /// What the workload is about: mails a second.
     pub rate: f64,
     /// Mails taken a second.
     pub accepted_per_s: f64,
-    /// Mails delivered a second, from the first octet sent to the last delivery.
+    /// Mails delivered a second: see [`rate`](super::tally::rate).
     pub delivered_per_s: f64,
     /// The same in millions of octets.
     pub mb_per_s: f64,
@@ -279,22 +279,11 @@ pub fn pass(
         round.rate = round.accepted_per_s;
         return Ok((round, sent.keys));
     }
-    let (sum, keys) = sink.sum(Some(run), reports)?;
+    let (sum, keys) = sink.sum(Some(run), reports, sent.json["last_begun_ns"].as_u64().unwrap_or(0))?;
     note_delivered(&mut round, &sum, if reports { "reports" } else { "requests" });
     round.lost = Some(expected.missing_in(&keys));
-    // With responses the exchange is over when the last of them is here.
-    let last = sum["requests"]["last_ns"].as_u64().max(sent.json["responses"]["last_ns"].as_u64());
-    let first = sent.json["first_ns"].as_u64();
     round.rate = round.delivered_per_s;
-    if let (true, Some(first), Some(last)) = (work.ack, first, last) {
-        let expected = accepted;
-        let come = sent.json["responses"]["distinct"].as_u64().unwrap_or(0);
-        round.responses_lost = expected.saturating_sub(come);
-        round.doubled += sent.json["responses"]["doubled"].as_u64().unwrap_or(0);
-        if last > first {
-            round.rate = accepted as f64 / ((last - first) as f64 / 1e9);
-        }
-    }
+    note_answers(&mut round, &sent, sum["requests"]["last_ns"].as_u64());
     Ok((round, sent.keys))
 }
 
@@ -318,6 +307,25 @@ fn note_delivered(round: &mut Round, sum: &Value, kind: &str) {
     round.delivered_per_s = of["per_s"].as_f64().unwrap_or(0.0);
     round.mb_per_s = of["mb_per_s"].as_f64().unwrap_or(0.0);
     round.delivery_ms = Latency::read(&of["latency_ms"]);
+}
+
+/// What came back to the source, if it listened. An exchange with responses is over when the last of them is here.
+fn note_answers(round: &mut Round, sent: &Sent, delivered: Option<u64>) {
+    for (name, is_asked) in [("responses", "asked"), ("reports", "reports_asked")] {
+        let (answers, asked) = (&sent.json[name], sent.json[is_asked].as_u64().unwrap_or(0));
+        if answers.is_null() || asked == 0 {
+            continue;
+        }
+        let number = |field: &str| answers[field].as_u64().unwrap_or(0);
+        round.answers_lost += asked.saturating_sub(number("distinct"));
+        round.doubled += number("doubled");
+        let last = Some(number("last_ns")).max(delivered);
+        let nanos =
+            last.zip(sent.json["first_ns"].as_u64()).map_or(0, |(last, first)| last.saturating_sub(first));
+        if nanos > 0 {
+            round.rate = round.rate.min(round.accepted as f64 / (nanos as f64 / 1e9));
+        }
+    }
 }
 
 /// The keys of all recipients of these mails, or only those that `only` names (see [`Around::only`]).

@@ -6,7 +6,8 @@
 //! the body is digested as it passes, and nothing is kept of it.
 
 use super::client::Connection;
-use super::mail::{self, Kind, Seen};
+use super::mail;
+use super::seen::{self, Kind, Seen};
 use super::tally::{Arrival, Page, Tally};
 use crate::clock;
 use std::io::{self, Read, Write};
@@ -245,9 +246,9 @@ impl<'a> Guest<'a> {
             scanned = self.have.saturating_sub(3);
             self.read()?;
         };
-        let seen = mail::seen(&self.buffer[..head]);
+        let seen = seen::seen(&self.buffer[..head]);
         let owed = seen.filter(|seen| self.owes(seen)).map(|_| {
-            let text = |name| mail::field(&self.buffer[..head], name).unwrap_or_default().to_owned();
+            let text = |name| seen::field(&self.buffer[..head], name).unwrap_or_default().to_owned();
             (text("X-Mms-Originator-System"), text("X-Mms-Transaction-ID"), text("X-Mms-Message-ID"))
         });
         // `body` is where what is not digested yet begins; the line end before it may belong to the end of data.
@@ -341,7 +342,7 @@ impl<'a> Guest<'a> {
             (Kind::Request, Some(promise)) => {
                 let is_whole = promise.crc == taken.crc && u64::from(promise.octets) == taken.body;
                 for (i, recipient) in self.recipients.iter().enumerate() {
-                    let place = mail::place(recipient, seen.sequence, promise.recipients);
+                    let place = seen::place(recipient, seen.sequence, promise.recipients);
                     self.arrivals.push(Arrival {
                         key: seen.sequence * promise.recipients + place.unwrap_or(0),
                         octets: if i == 0 { octets } else { 0 },

@@ -7,9 +7,10 @@
 //! hide its slowness by slowing the source down.
 
 use super::client::{Connection, Outcome};
-use super::mail::{Kind, Shape, Template};
+use super::mail::{Shape, Template};
+use super::seen::Kind;
 use super::sink::STACK;
-use super::tally::{Bits, Spans, Tally};
+use super::tally::{Bits, Spans, Tally, rate};
 use crate::clock;
 use serde_json::{Value, json};
 use std::io;
@@ -59,6 +60,8 @@ struct Sent {
     /// The clock at its reply.
     replied: u64,
     octets: u32,
+    asks: bool,
+    reports: u32,
     fate: Fate,
 }
 
@@ -94,14 +97,22 @@ pub struct Sum {
     pub connections: u64,
     /// The clock when the first mail began.
     pub first: u64,
+    /// The clock when the last mail began.
+    pub last_begun: u64,
     /// The clock at the last reply.
     pub last: u64,
     /// Sequence numbers that were accepted.
     pub keys: Bits,
     /// From a mail's first octet to its reply.
     pub spans: Spans,
+    /// Of the accepted, those that asked for a response.
+    pub asked: u64,
+    /// Of the accepted, their recipients of whom delivery reports were asked for.
+    pub reports_asked: u64,
     /// When each accepted mail began.
     pub begun: Vec<(u32, u64)>,
+    /// When each was accepted.
+    pub replied: Vec<u64>,
     /// The first refusal or failure in words.
     pub trouble: Option<String>,
     /// Nothing more was sent because of it.
@@ -245,7 +256,16 @@ impl Shared<'_> {
                         self.complain(format!("{}: {error}", run.to));
                         self.again(&self.troubles, TROUBLES_MAX);
                         let at = clock::monotonic();
-                        out.push(Sent { sequence, at, replied: at, octets: 0, fate: Fate::Refused });
+                        let (octets, asks, reports) = (0, false, 0);
+                        out.push(Sent {
+                            sequence,
+                            at,
+                            replied: at,
+                            octets,
+                            asks,
+                            reports,
+                            fate: Fate::Refused,
+                        });
                         continue;
                     }
                 }
@@ -258,7 +278,10 @@ impl Shared<'_> {
             let Some(template) = (if silent_one { &mut silent } else { &mut asking }).get_mut(which) else {
                 return out;
             };
-            let recipients = run.shapes[which].1.recipients;
+            let shape = &run.shapes[which].1;
+            let recipients = shape.recipients;
+            let (asks, reports) =
+                (shape.ack && !silent_one, if shape.report { recipients as u32 } else { 0 });
             if let Some(due) = due.filter(|due| *due > clock::monotonic()) {
                 clock::wait_until(due);
             }
@@ -282,11 +305,11 @@ impl Shared<'_> {
                 Err(error) => {
                     self.complain(format!("the connection broke: {error}"));
                     self.again(&self.troubles, TROUBLES_MAX);
-                    out.push(Sent { sequence, at, replied, octets, fate: Fate::Unsure });
+                    out.push(Sent { sequence, at, replied, octets, asks, reports, fate: Fate::Unsure });
                     continue;
                 }
             };
-            out.push(Sent { sequence, at, replied, octets, fate });
+            out.push(Sent { sequence, at, replied, octets, asks, reports, fate });
             let brought = out.len() as u32;
             if run.per_connection > 0 && brought.is_multiple_of(run.per_connection) {
                 open.quit();
@@ -304,6 +327,7 @@ impl Shared<'_> {
 impl Sum {
     fn add(&mut self, sent: &Sent) {
         self.first = self.first.min(sent.at);
+        self.last_begun = self.last_begun.max(sent.at);
         match sent.fate {
             Fate::Refused => self.refused += 1,
             Fate::Unsure => self.unsure += 1,
@@ -311,6 +335,9 @@ impl Sum {
                 self.accepted += 1;
                 self.octets += u64::from(sent.octets);
                 self.last = self.last.max(sent.replied);
+                self.replied.push(sent.replied);
+                self.asked += u64::from(sent.asks);
+                self.reports_asked += u64::from(sent.reports);
                 self.keys.insert(sent.sequence);
                 self.spans.push(sent.replied - sent.at.min(sent.replied));
                 self.begun.push((sent.sequence, sent.at));
@@ -326,9 +353,12 @@ impl Sum {
     /// As JSON. `heard` is what came to our own listener.
     pub fn json(&mut self, heard: Option<&Tally>, run: u32) -> Value {
         let seconds = self.seconds();
-        let rate = |n: f64| if seconds > 0.0 { n / seconds } else { 0.0 };
+        let while_sent = self.replied.iter().filter(|at| **at <= self.last_begun).count() as u64;
+        let per_s = rate(self.accepted, while_sent, self.first, self.last_begun, self.last);
+        let mb_per_s =
+            if self.accepted > 0 { per_s * self.octets as f64 / self.accepted as f64 / 1e6 } else { 0.0 };
         let responses = heard.map(|tally| {
-            let count = tally.count(Kind::Response, Some(run));
+            let count = tally.count(Kind::Response, Some(run), 0);
             let begun: std::collections::HashMap<u32, u64> = self.begun.iter().copied().collect();
             let mut spans = Spans::default();
             for (key, at) in &count.arrivals {
@@ -340,20 +370,23 @@ impl Sum {
                     "last_ns": count.last, "latency_ms": spans.json() })
         });
         let reports = heard.map(|tally| {
-            let count = tally.count(Kind::Report, Some(run));
+            let count = tally.count(Kind::Report, Some(run), 0);
             json!({ "come": count.come, "distinct": count.keys.count(), "doubled": count.doubled, "last_ns": count.last })
         });
         json!({
             "accepted": self.accepted,
             "refused": self.refused,
+            "asked": self.asked,
+            "reports_asked": self.reports_asked,
             "unsure": self.unsure,
             "octets": self.octets,
             "connections": self.connections,
             "first_ns": if self.first == u64::MAX { 0 } else { self.first },
+            "last_begun_ns": self.last_begun,
             "last_ns": self.last,
             "seconds": seconds,
-            "per_s": rate(self.accepted as f64),
-            "mb_per_s": rate(self.octets as f64 / 1e6),
+            "per_s": per_s,
+            "mb_per_s": mb_per_s,
             "accept_ms": self.spans.json(),
             "responses": responses,
             "reports": reports,

@@ -2,7 +2,7 @@
 //!
 //! Owns: bits, arrivals, percentiles. Never knows: sockets, processes, relays.
 
-use super::mail::Kind;
+use super::seen::Kind;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -174,9 +174,9 @@ impl Tally {
         }
     }
 
-    /// What came of one kind in one run.
-    pub fn count(&self, kind: Kind, run: Option<u32>) -> Count {
-        let mut count = Count { first_sent: u64::MAX, ..Count::default() };
+    /// What came of one kind in one run. `until` is a reading of the clock up to which mails are counted apart.
+    pub fn count(&self, kind: Kind, run: Option<u32>, until: u64) -> Count {
+        let mut count = Count { first_sent: u64::MAX, until, ..Count::default() };
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         for page in pages.iter() {
             let page = page.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,6 +204,20 @@ impl Tally {
     }
 }
 
+/// Things a second: all of them until the last one, or those that were there while more were sent, whichever is better. A
+/// relay that pauses at the end is not blamed for the pause, and one that catches up after the end may.
+pub fn rate(all: u64, while_sent: u64, first: u64, sent_until: u64, last: u64) -> f64 {
+    /// A shorter time of sending says nothing.
+    const SENDING_MIN: u64 = 100_000_000;
+    let over = |count: u64, until: u64| match until.saturating_sub(first) {
+        0 => 0.0,
+        nanos => count as f64 / (nanos as f64 / 1e9),
+    };
+    let sending =
+        if sent_until.saturating_sub(first) >= SENDING_MIN { over(while_sent, sent_until) } else { 0.0 };
+    over(all, last).max(sending)
+}
+
 /// The sum of arrivals.
 #[derive(Clone, Debug, Default)]
 pub struct Count {
@@ -211,6 +225,10 @@ pub struct Count {
     pub come: u64,
     /// Mails, whatever their recipients.
     pub mails: u64,
+    /// An instant.
+    pub until: u64,
+    /// Mails that had come by then.
+    pub mails_until: u64,
     /// Deliveries of something that had come before.
     pub doubled: u64,
     /// Deliveries with a body or recipient that was not sent.
@@ -235,6 +253,7 @@ impl Count {
     fn add(&mut self, a: &Arrival) {
         self.come += 1;
         self.mails += u64::from(a.octets > 0);
+        self.mails_until += u64::from(a.octets > 0 && a.at <= self.until);
         self.octets += u64::from(a.octets);
         self.doubled += u64::from(!self.keys.insert(a.key));
         self.changed += u64::from(a.is_changed);
@@ -265,7 +284,9 @@ impl Count {
     /// As JSON.
     pub fn json(&mut self) -> Value {
         let seconds = self.seconds();
-        let rate = |n: f64| if seconds > 0.0 { n / seconds } else { 0.0 };
+        let per_s = rate(self.mails, self.mails_until, self.first_sent, self.until, self.last);
+        let mb_per_s =
+            if self.mails > 0 { per_s * self.octets as f64 / self.mails as f64 / 1e6 } else { 0.0 };
         json!({
             "come": self.come,
             "mails": self.mails,
@@ -277,8 +298,8 @@ impl Count {
             "first_sent_ns": if self.first_sent == u64::MAX { 0 } else { self.first_sent },
             "last_ns": self.last,
             "seconds": seconds,
-            "per_s": rate(self.mails as f64),
-            "mb_per_s": rate(self.octets as f64 / 1e6),
+            "per_s": per_s,
+            "mb_per_s": mb_per_s,
             "latency_ms": self.spans.json(),
         })
     }
@@ -327,6 +348,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_at_the_end_is_nobodys_rate() {
+        let second = 1_000_000_000;
+        // 100 in a second of sending, and one more after a pause of a second.
+        assert_eq!(rate(101, 100, second, 2 * second, 3 * second), 100.0);
+        // 50 of 300 come while more are sent, and the rest in the second after it.
+        assert_eq!(rate(300, 50, second, 2 * second, 3 * second), 150.0);
+        // A time of sending too short to count.
+        assert_eq!(rate(10, 10, second, second + 1000, 2 * second), 10.0);
+        assert_eq!(rate(1, 1, second, second, second), 0.0);
+    }
+
+    #[test]
     fn what_came_is_counted_by_run_and_kind() {
         let tally = Tally::default();
         let page = tally.page();
@@ -335,17 +368,20 @@ mod tests {
         tally.note(&page, &[Arrival { is_changed: true, ..arrival(1, 5) }]);
         tally.note(&page, &[arrival(1, 0)]);
         tally.note(&page, &[Arrival { kind: Kind::Response, ..arrival(1, 0) }]);
-        let mut count = tally.count(Kind::Request, Some(1));
+        let mut count = tally.count(Kind::Request, Some(1), 0);
         assert_eq!((count.come, count.mails, count.doubled, count.changed), (4, 3, 1, 1));
         assert_eq!((count.octets, count.gaps(), count.keys.count()), (3000, 3, 3));
         assert_eq!(count.spans.percentile(0.5), 2.0);
-        assert_eq!(tally.count(Kind::Response, Some(1)).arrivals, [(0, 7_000_000)]);
+        assert_eq!(tally.count(Kind::Response, Some(1), 0).arrivals, [(0, 7_000_000)]);
         // What comes of an earlier run came before: it is no delivery of this one.
         tally.begin(2);
         tally.note(&page, &[arrival(1, 0)]);
         tally.note(&page, &[arrival(2, 3)]);
         assert_eq!(tally.late.load(Ordering::Relaxed), 1);
-        assert_eq!((tally.count(Kind::Request, None).come, tally.count(Kind::Request, Some(1)).come), (1, 0));
-        assert_eq!(tally.count(Kind::Request, Some(2)).gaps(), 3);
+        assert_eq!(
+            (tally.count(Kind::Request, None, 0).come, tally.count(Kind::Request, Some(1), 0).come),
+            (1, 0)
+        );
+        assert_eq!(tally.count(Kind::Request, Some(2), 0).gaps(), 3);
     }
 }

@@ -114,6 +114,26 @@ pub struct Workload {
     pub goals: Vec<Goal>,
 }
 
+impl Workload {
+    /// About how long it takes, in seconds: with so many rounds, in each of which mails are sent for `span` seconds, of our
+    /// relay and so many others.
+    pub fn seconds(&self, rounds: usize, span: f64, others: usize) -> f64 {
+        let others = if self.others { others as f64 } else { 0.0 };
+        let (rounds, both) = (rounds as f64, 1.0 + others);
+        match self.scene {
+            // What others cannot deliver while it comes they deliver afterwards.
+            Scene::Pass | Scene::Reports => 4.0 * both + rounds * (1.0 + span + 1.5 * span * others),
+            Scene::Accept => 8.0 * both + rounds * (1.0 + span * both),
+            Scene::SlowFlush => 3.0 + 2.0 * rounds * span,
+            Scene::Fairness => 30.0 + 2.0 * rounds * span,
+            Scene::WriteAmp { .. } => 15.0 + 20.0 * others,
+            Scene::Memory { .. } => 30.0 * both,
+            Scene::Idle(_) => 12.0,
+            Scene::Depth(backlog) => 10.0 + 2.0 * rounds * span + f64::from(backlog) / 3000.0,
+        }
+    }
+}
+
 const fn rate(against: Against, bound: f64) -> Goal {
     Goal { figure: Figure::Rate, against, at_least: true, bound }
 }

@@ -118,6 +118,12 @@ impl Run {
             failed: Vec::new(),
             rounds: (options.rounds, options.span.as_secs_f64()),
         };
+        let others = options.subjects.len().saturating_sub(1);
+        let takes = |w: &Workload| w.seconds(options.rounds, options.span.as_secs_f64(), others);
+        progress.say(&format!("{} workloads, {}", workloads.len(), about(workloads.iter().map(takes).sum())));
+        for long in workloads.iter().filter(|w| takes(w) > 120.0 && workloads.len() > 1) {
+            progress.say(&format!("  of which {} takes {}", long.name, about(takes(long))));
+        }
         let mut campaign = Campaign::new(options, &mut progress);
         for workload in &workloads {
             match campaign.workload(workload) {
@@ -156,6 +162,14 @@ impl Run {
             true => self.all || w.by_default,
         };
         Ok(all.into_iter().filter(chosen).collect())
+    }
+}
+
+/// `about 5 minutes`.
+fn about(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("about {:.0} seconds", (s / 10.0).ceil() * 10.0),
+        s => format!("about {:.0} minutes", (s / 60.0).ceil()),
     }
 }
 

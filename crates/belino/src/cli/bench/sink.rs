@@ -1,7 +1,7 @@
 //! `belino bench sink`.
 
 use super::milliseconds;
-use crate::bench::mail::Kind;
+use crate::bench::seen::Kind;
 use crate::bench::sink::{Answers, Manners, Sink as Listening};
 use crate::cli::Common;
 use crate::config::Span;
@@ -95,7 +95,7 @@ impl Sink {
         if self.control {
             return Ok(ExitCode::SUCCESS);
         }
-        let sum = sum(&sink, None, None)?;
+        let sum = sum(&sink, None, 0, None)?;
         if common.json {
             say!("{sum}");
         } else {
@@ -106,23 +106,24 @@ impl Sink {
     }
 }
 
-/// `run N`: count run N from now on. `sum N KIND FILE`: what came of run N, or of `all`; which keys of that kind, into the file.
+/// `run N`: count run N from now on. `sum N KIND UNTIL FILE`: what came of run N, or of `all`, and how much of it until that
+/// reading of the clock; which keys of that kind, into the file.
 fn obey(sink: &Listening, line: &str) -> anyhow::Result<()> {
-    let words: Vec<&str> = line.splitn(4, ' ').collect();
+    let words: Vec<&str> = line.splitn(5, ' ').collect();
     match words[..] {
         ["run", number] => sink.tally.begin(number.parse()?),
-        ["sum", number, kind, file] => {
+        ["sum", number, kind, until, file] => {
             let run = if number == "all" { None } else { Some(number.parse()?) };
-            say!("{}", sum(sink, run, Some((kind == "reports", file)))?);
+            say!("{}", sum(sink, run, until.parse()?, Some((kind == "reports", file)))?);
         }
         _ => bail!("not understood: {line:?}"),
     }
     Ok(())
 }
 
-fn sum(sink: &Listening, run: Option<u32>, file: Option<(bool, &str)>) -> anyhow::Result<Value> {
-    let mut requests = sink.tally.count(Kind::Request, run);
-    let mut reports = sink.tally.count(Kind::Report, run);
+fn sum(sink: &Listening, run: Option<u32>, until: u64, file: Option<(bool, &str)>) -> anyhow::Result<Value> {
+    let mut requests = sink.tally.count(Kind::Request, run, until);
+    let mut reports = sink.tally.count(Kind::Report, run, until);
     if let Some((of_reports, file)) = file {
         let keys = if of_reports { &reports.keys } else { &requests.keys };
         std::fs::write(file, keys.as_octets()).with_context(|| format!("cannot write {file}"))?;
@@ -130,7 +131,7 @@ fn sum(sink: &Listening, run: Option<u32>, file: Option<(bool, &str)>) -> anyhow
     Ok(json!({
         "requests": requests.json(),
         "reports": reports.json(),
-        "responses": sink.tally.count(Kind::Response, run).come,
+        "responses": sink.tally.count(Kind::Response, run, until).come,
         "late": sink.tally.late.load(Ordering::Relaxed),
         "foreign": sink.tally.foreign.load(Ordering::Relaxed),
         "cpu_s": crate::bench::measure::own_cpu(),

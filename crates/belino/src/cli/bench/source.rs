@@ -104,7 +104,7 @@ impl Source {
         let show = std::io::stderr().is_terminal() && !common.json;
         let mut sum = watched(&run, &progress, show)?;
         if let Some(ear) = &ear {
-            self.hear(ear, sum.accepted);
+            self.hear(ear, &sum);
         }
         if let Some(file) = &self.accepted {
             std::fs::write(file, sum.keys.as_octets())
@@ -177,9 +177,8 @@ impl Source {
     }
 
     /// Wait until every answer has come, or nothing has for a while.
-    fn hear(&self, ear: &Sink, accepted: u64) {
-        let responses = (accepted as f64 * self.ack_share).round() as u64;
-        let reports = if self.reports { accepted * self.recipients as u64 } else { 0 };
+    fn hear(&self, ear: &Sink, sum: &Sum) {
+        let (responses, reports) = (sum.asked, sum.reports_asked);
         let heard = || (ear.tally.responses.load(Ordering::Relaxed), ear.tally.come.load(Ordering::Relaxed));
         let (mut last, mut since) = (heard(), clock::monotonic());
         while last.0 < responses || last.1 < reports {

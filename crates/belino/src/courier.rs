@@ -239,7 +239,7 @@ impl Inner {
     }
 
     async fn carry(&self, route: &Route, slot: &mut Option<Connection>, errand: &Errand) -> Carried {
-        let mail = match mail::prepare(&route.profile, errand, &*self.store) {
+        let mail = match mail::prepare(&route.profile, errand, &self.store) {
             Ok(mail) => mail,
             Err(why) => return Carried::Unable(why),
         };
@@ -263,8 +263,7 @@ impl Inner {
                     }
                 },
             };
-            let (how, usable) =
-                connection.carry(&self.clock, &self.limits, &*self.store, &mail, errand).await;
+            let (how, usable) = connection.carry(&self.clock, &self.limits, &self.store, &mail, errand).await;
             if usable {
                 *slot = Some(connection);
             }

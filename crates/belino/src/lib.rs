@@ -76,3 +76,15 @@ pub fn entropy() -> u128 {
 pub fn fresh_id(clock: &clock::Clock) -> MmId {
     MmId::new(clock.now().millis(), 0, entropy() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn random_bits_are_given_out_once() {
+        let given: HashSet<u128> = (0..1000).map(|_| super::entropy()).collect();
+        assert_eq!(given.len(), 1000);
+        assert!(!given.contains(&0), "what was given out is wiped, and never given out again");
+    }
+}

@@ -77,3 +77,22 @@ impl<'a> MakeWriter<'a> for Lines {
         Self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_held_back_until_the_turn_is_over() {
+        let held_now = || HELD.with_borrow(|held| held.as_ref().map(Vec::len));
+        assert_eq!(held_now(), None, "nothing is held back unless somebody asks for it");
+        let held = hold();
+        Lines.write_all(b"one\n").unwrap();
+        Lines.write_all(b"two\n").unwrap();
+        assert_eq!(held_now(), Some(8));
+        held.let_go();
+        assert_eq!(held_now(), Some(0));
+        drop(held);
+        assert_eq!(held_now(), None);
+    }
+}

@@ -10,7 +10,7 @@ use super::run::{Outcome, median};
 pub struct Medians {
     /// The relay.
     pub subject: String,
-    /// Rounds that count.
+    /// Rounds that were not disturbed. The figures are of these, or of all if it is none.
     pub rounds: usize,
     /// Rounds that were dropped.
     pub dropped: usize,
@@ -114,7 +114,7 @@ impl Outcome {
         let directs: Vec<f64> = rounds.iter().filter_map(|r| r.direct_per_s).collect();
         Medians {
             subject: subject.to_owned(),
-            rounds: rounds.len(),
+            rounds: rounds.iter().filter(|r| r.disturbed.is_none()).count(),
             dropped,
             rate: [of(|r| r.rate), rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max)],
             accepted_per_s: of(|r| r.accepted_per_s),

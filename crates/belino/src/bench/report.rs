@@ -302,7 +302,6 @@ impl Report {
 fn row(outcome: &Outcome, subject: &str, name: &str) -> Vec<String> {
     let m = outcome.medians(subject);
     let rounds = outcome.sound(subject);
-    let measured = outcome.rounds.iter().filter(|r| r.number > 0 && r.subject == subject).count();
     let foreign = median(&rounds.iter().map(|r| r.foreign).collect::<Vec<_>>()).unwrap_or(0.0);
     let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.2}"));
     vec![
@@ -319,7 +318,7 @@ fn row(outcome: &Outcome, subject: &str, name: &str) -> Vec<String> {
         format!("{:.3}", m.cpu_s_per_1000),
         format!("{:.0}", m.pss_peak as f64 / 1e6),
         format!("{:.2}", m.written_per_octet),
-        format!("{}/{}", m.rounds, m.rounds.max(measured)),
+        format!("{}/{}", m.rounds, m.rounds + m.dropped),
         format!("{:.0} %", foreign * 100.0),
     ]
 }

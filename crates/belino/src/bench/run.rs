@@ -168,7 +168,8 @@ impl<'a> Campaign<'a> {
     ) -> anyhow::Result<()> {
         for number in 1..=2 * self.options.rounds {
             round(self, number, outcome)?;
-            if judge(&mut outcome.rounds) >= self.options.rounds {
+            // A quick run shows that it works; who disturbs it does not matter.
+            if self.options.quick || judge(&mut outcome.rounds) >= self.options.rounds {
                 break;
             }
         }

@@ -122,7 +122,9 @@ impl Workload {
         let (rounds, both) = (rounds as f64, 1.0 + others);
         match self.scene {
             // What others cannot deliver while it comes they deliver afterwards.
-            Scene::Pass | Scene::Reports => 4.0 * both + rounds * (1.0 + span + 1.5 * span * others),
+            Scene::Pass | Scene::Reports => {
+                4.0 * both + rounds * (1.0 + 1.15 * span + (0.5 + 1.7 * span) * others)
+            }
             Scene::Accept => 8.0 * both + rounds * (1.0 + span * both),
             Scene::SlowFlush => 3.0 + 2.0 * rounds * span,
             Scene::Fairness => 30.0 + 2.0 * rounds * span,

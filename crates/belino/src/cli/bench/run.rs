@@ -55,7 +55,7 @@ pub struct Run {
     /// Rounds that count, of each relay in each workload [default: 3]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// How long mails are sent in one round [default: 2s]
+    /// How long mails are sent in one round [default: 1500ms]
     #[arg(long, value_name = "SPAN")]
     span: Option<Span>,
     /// How long nothing may be delivered before what is missing counts as lost
@@ -105,7 +105,7 @@ impl Run {
         let options = Options {
             subjects,
             rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 3 }).max(1),
-            span: self.span.map_or(Duration::from_millis(if self.quick { 150 } else { 2000 }), |span| span.0),
+            span: self.span.map_or(Duration::from_millis(if self.quick { 150 } else { 1500 }), |span| span.0),
             quick: self.quick,
             silence: self.silence.0,
             folder: folder.clone(),

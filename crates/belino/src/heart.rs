@@ -22,6 +22,9 @@ use tokio::sync::{Semaphore, oneshot};
 /// Events that may wait for the heart at once; beyond that the docks wait, then the peers.
 const INBOX_MAX: usize = 4096;
 
+/// Messages of one round: what is decided in it is logged and answered at its end.
+const ROUND_MAX: usize = 32;
+
 type Question = Box<dyn FnOnce(&Shard) + Send>;
 
 enum Message {
@@ -84,6 +87,7 @@ impl Heart {
             watcher,
             heart: heart.clone(),
             waiting: HashMap::new(),
+            answers: Vec::new(),
             next_ticket: 0,
             on_failure: Some(Box::new(on_failure)),
             floods: Floods::default(),
@@ -138,6 +142,8 @@ struct Driver {
     watcher: Option<Watcher>,
     heart: Heart,
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
+    /// Answers of this round.
+    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     next_ticket: Ticket,
     on_failure: Option<Box<dyn FnOnce(String) + Send>>,
     floods: Floods,
@@ -185,12 +191,12 @@ impl Driver {
         loop {
             self.shard.advance(self.clock.now());
             self.drain();
-            lines.let_go();
+            self.let_go(&lines);
             if stopping && self.shard.under_way() == 0 {
                 return;
             }
             let Some(first) = self.wait(messages) else { continue };
-            // Everything that has come meanwhile belongs to the same turn: one look at the clock for all.
+            // What has come meanwhile belongs to the same round: one look at the clock and one write of the log for all.
             let mut next = Some(first);
             let mut taken = 0;
             while let Some(message) = next {
@@ -198,7 +204,7 @@ impl Driver {
                 self.take(message);
                 self.drain();
                 taken += 1;
-                next = if taken < 256 { messages.try_recv().ok() } else { None };
+                next = if taken < ROUND_MAX { messages.try_recv().ok() } else { None };
             }
         }
     }
@@ -235,6 +241,14 @@ impl Driver {
         }
     }
 
+    /// The lines of this round go to the log, and then the answers to those who wait: what was answered has been logged.
+    fn let_go(&mut self, lines: &crate::lines::Held) {
+        lines.let_go();
+        for (sender, answer) in self.answers.drain(..) {
+            let _ = sender.send(answer);
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(output) = self.shard.poll() {
             match output {
@@ -245,7 +259,7 @@ impl Driver {
                 }
                 Output::Answer { ticket, answer } => {
                     if let Some(sender) = self.waiting.remove(&ticket) {
-                        let _ = sender.send(answer);
+                        self.answers.push((sender, answer));
                     }
                 }
                 Output::Dispatch(errand) => self.hands.courier.dispatch(*errand),

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// After so many refusals in a row, over all connections, nothing more is sent.
@@ -123,8 +123,8 @@ struct Shared<'a> {
     run: &'a Run,
     progress: &'a Progress,
     next: AtomicU32,
-    start: u64,
-    end: u64,
+    /// When the first connection was ready to send: to make big mails takes its time, which is not part of the run.
+    start: OnceLock<u64>,
     refusals: AtomicU32,
     troubles: AtomicU32,
     gave_up: AtomicBool,
@@ -142,13 +142,11 @@ impl Run {
         for i in 0..self.idle {
             idle.push(Connection::open(self.to, self.address(i), super::mail::SOURCE_DOMAIN)?);
         }
-        let start = clock::monotonic();
         let shared = Shared {
             run: self,
             progress,
             next: AtomicU32::new(0),
-            start,
-            end: self.span.map_or(u64::MAX, |span| start + span.as_nanos() as u64),
+            start: OnceLock::new(),
             refusals: AtomicU32::new(0),
             troubles: AtomicU32::new(0),
             gave_up: AtomicBool::new(false),
@@ -202,9 +200,11 @@ impl Shared<'_> {
         if self.gave_up.load(Ordering::Relaxed) || self.progress.stop.load(Ordering::Relaxed) {
             return None;
         }
+        let start = *self.start.get_or_init(clock::monotonic);
+        let end = self.run.span.map_or(u64::MAX, |span| start + span.as_nanos() as u64);
         let due_of = |turn: u32| {
             let rate = self.run.rate?;
-            Some(self.start + (f64::from(turn) / rate * 1e9) as u64)
+            Some(start + (f64::from(turn) / rate * 1e9) as u64)
         };
         // The numbers that are given out have no gaps: whether the run is over is asked before.
         let mut turn = self.next.load(Ordering::Relaxed);
@@ -213,7 +213,7 @@ impl Shared<'_> {
                 return None;
             }
             let due = due_of(turn);
-            if due.unwrap_or_else(|| if self.end == u64::MAX { 0 } else { clock::monotonic() }) >= self.end {
+            if due.unwrap_or_else(|| if end == u64::MAX { 0 } else { clock::monotonic() }) >= end {
                 return None;
             }
             match self.next.compare_exchange_weak(turn, turn + 1, Ordering::Relaxed, Ordering::Relaxed) {

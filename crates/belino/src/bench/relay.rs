@@ -103,7 +103,8 @@ pub fn configuration(plan: &Plan) -> String {
         "# Written by belino bench.\n[relay]\ndomain = \"{RELAY_DOMAIN}\"\ndata = \"data\"\n\n\
          [mm4]\nlisten = [\"127.0.0.1:0\"]\n\n\
          [limits]\nmessage_size_max = \"64MiB\"\ncontent_size_max = \"64MiB\"\nsessions_max = 20000\n\
-         in_flight_max = 256\nstop = \"2s\"\n\n[retry]\ngate_min = \"1s\"\ngate_max = \"2s\"\n\n"
+         in_flight_max = 256\nstop = \"2s\"\n\n[retry]\nsteps = [\"1s\", \"2s\", \"5s\"]\n\
+         gate_min = \"1s\"\ngate_max = \"2s\"\n\n"
     );
     let names: Vec<String> = (0..plan.sinks.len()).map(|k| format!("\"sink{k}\"")).collect();
     let transit = match plan.transit {
@@ -207,6 +208,27 @@ impl Relay {
         let text = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(10).collect();
         lines.iter().rev().map(|line| format!("\n    {line}")).collect()
+    }
+
+    /// What it says itself of MMs that have not arrived: those that wait, with the history of the first, and the end of its log.
+    /// A mail that waits for its next try is late; one that nobody knows is lost.
+    pub fn account(&self) -> String {
+        if self.subject != Subject::Belino {
+            return self.log();
+        }
+        let ask = |more: &[&str]| -> String {
+            let Ok(program) = std::env::current_exe() else { return String::new() };
+            let mut command = Command::new(program);
+            command.arg("queue").args(more).arg("-c").arg(self.folder.join("belino.toml"));
+            command.stdin(Stdio::null()).stderr(Stdio::null()).output().map_or_else(
+                |error| error.to_string(),
+                |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+            )
+        };
+        let waiting = ask(&["--max", "5"]);
+        let first = waiting.split_whitespace().find(|word| word.parse::<mms::MmId>().is_ok());
+        let story = first.map_or(String::new(), |id| ask(&[id]));
+        format!("\nits queue:\n{waiting}{story}its log:{}", self.log())
     }
 
     /// End it as its operator would.

@@ -84,7 +84,7 @@ pub struct Round {
     pub direct_per_s: Option<f64>,
     /// Why it does not count, if so.
     pub disturbed: Option<String>,
-    /// The first trouble that the source had.
+    /// The first trouble that the source had; and what the relay says of what has not come.
     pub trouble: Option<String>,
 }
 
@@ -284,6 +284,11 @@ pub fn pass(
     round.lost = Some(expected.missing_in(&keys));
     round.rate = round.delivered_per_s;
     note_answers(&mut round, &sent, sum["requests"]["last_ns"].as_u64());
+    if round.answers_lost > 0 || round.lost.is_some_and(|lost| lost > 0) {
+        let account = relay.account();
+        tracing::error!("not everything has come from {}: {account}", round.subject);
+        round.trouble = Some(round.trouble.map_or_else(String::new, |t| t + "; ") + &account);
+    }
     Ok((round, sent.keys))
 }
 

@@ -51,7 +51,7 @@ pub const SOURCE_DOMAIN: &str = "mms.source.example";
 pub const RELAY_DOMAIN: &str = "mms.relay.example";
 /// Number that sends.
 pub const SOURCE_NUMBER: &str = "+441632960000";
-/// Prefix of all numbers that receive; one digit follows for the sink, then [`NUMBER_DIGITS`] more.
+/// Prefix of all numbers that receive; one digit follows for the sink, then five more.
 pub const SINK_PREFIX: &str = "+447700900";
 /// Digits by which recipients differ.
 pub(super) const NUMBER_DIGITS: usize = 5;

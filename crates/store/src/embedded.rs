@@ -12,6 +12,7 @@
 //! A crash leaves what was committed. Opening puts the journal into the ledger and reads its table of segments, nothing
 //! else, however much waits.
 
+use crate::backup::Copied;
 use crate::committer::Committer;
 use crate::content::{FileExtent, Log, Recent, Writer};
 use crate::desk::{Ahead, Desk};
@@ -116,6 +117,29 @@ impl Embedded {
     /// it.
     pub fn recent(&self, content: &ContentRef) -> Option<Recent> {
         self.log.recent(content)
+    }
+
+    /// Copy the store as it is now into the folder `to`, which must not be there yet, while others go on using it. Told
+    /// (octets of content copied, octets in all) as it goes on. The copy is a store of its own. May take minutes.
+    ///
+    /// Meanwhile dead room in the content log is not used again, so the log grows a little faster.
+    ///
+    /// # Errors
+    /// `Unavailable` in words that name the file. Nothing is left under the name `to` then.
+    pub fn backup(&self, to: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result<Copied, StoreError> {
+        let _held = self.log.hold();
+        // After this everything that was reported durable is where a reader sees it.
+        self.desk.run(|_| Ok(0))?;
+        crate::backup::copy(&self.readers, &self.log, to, tell)
+    }
+
+    /// What SQLite finds wrong with the ledger file, one line each; at most a hundred. Reads all of it.
+    ///
+    /// # Errors
+    /// It cannot be read at all.
+    pub fn check_ledger(&self) -> Result<Vec<String>, StoreError> {
+        self.desk.settle(Ahead::has_any)?;
+        self.readers.with(ledger::check)
     }
 
     fn refuse_if_failed(&self) -> Result<(), StoreError> {

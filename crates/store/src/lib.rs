@@ -7,6 +7,7 @@
 //! A crash leaves every batch whose callback ran, none in part, and at worst some room that nobody names until its
 //! segment is used again.
 
+mod backup;
 mod committer;
 mod content;
 mod desk;
@@ -16,6 +17,7 @@ mod journal;
 mod ledger;
 mod options;
 
+pub use backup::Copied;
 pub use content::{FileExtent, Recent};
 pub use embedded::Embedded;
 pub use faults::FileOp;

@@ -19,7 +19,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// What the ledger says of a segment of an earlier run.
@@ -51,6 +51,17 @@ pub(crate) struct Log {
     unasked: AtomicU64,
     pub(super) verified: Verified,
     pub(super) shelf: Shelf,
+    /// How many want dead room to stay as it is.
+    holds: AtomicUsize,
+}
+
+/// As long as this is there no dead room is used again, given back or removed.
+pub(crate) struct Held<'a>(&'a AtomicUsize);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +128,7 @@ impl Log {
             unasked: AtomicU64::new(0),
             verified: Verified::default(),
             shelf: Shelf::new(SHELF_OCTETS),
+            holds: AtomicUsize::new(0),
         })
     }
 
@@ -132,6 +144,28 @@ impl Log {
     pub(crate) fn segment(&self, id: u32, generation: u64) -> Option<Arc<Segment>> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         segments.get(&id).filter(|segment| segment.generation == generation).cloned()
+    }
+
+    /// Keep dead room as it is. What was found dead before is not named by anything that is read of the ledger later.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        // Under the lock under which dead segments are looked for: nobody has looked and not yet taken.
+        let _segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        self.holds.fetch_add(1, Ordering::SeqCst);
+        Held(&self.holds)
+    }
+
+    fn is_held(&self) -> bool {
+        self.holds.load(Ordering::SeqCst) > 0
+    }
+
+    /// The file of a segment in which something lives, and its name.
+    pub(crate) fn file_of(&self, id: u32) -> Result<(Arc<File>, String), StoreError> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let name = file_name(id);
+        let segment = segments.get(&id).cloned();
+        drop(segments);
+        let segment = segment.ok_or_else(|| StoreError::Corrupt(format!("the segment {name} is missing")))?;
+        Ok((segment.file().map_err(|why| trouble("open a segment", &why))?, name))
     }
 
     fn all(&self) -> Vec<Arc<Segment>> {
@@ -180,7 +214,8 @@ impl Log {
     fn next_segment(&self) -> Result<Arc<Segment>, StoreError> {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         // Who wants a segment must ask the map, which is locked: a dead one that is taken out of it stays dead.
-        let dead = segments.values().find(|segment| segment.is_dead(1)).map(|segment| segment.id);
+        let dead = segments.values().find(|segment| !self.is_held() && segment.is_dead(1));
+        let dead = dead.map(|segment| segment.id);
         let dead = dead.and_then(|id| segments.remove(&id));
         drop(segments);
         let (id, file, fresh) = match &dead {
@@ -312,7 +347,7 @@ impl Log {
             let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
             // The active one and the spare are held by `active` as well, so they are never dead here.
             let dead: Vec<u32> = segments.values().filter(|one| one.is_dead(1)).map(|one| one.id).collect();
-            if dead.len() <= self.recycled_max {
+            if dead.len() <= self.recycled_max || self.is_held() {
                 return Ok(None);
             }
             segments.remove(dead.last().unwrap_or(&0))
@@ -347,7 +382,7 @@ impl Log {
         // From here on nobody can begin to keep or read anything in it; those who had begun hold an `Arc`. The map
         // and the caller hold the other two.
         let Ok(mut punched) = segment.punched.try_write() else { return Ok(0) };
-        if Arc::strong_count(segment) > 2 || segment.expects() {
+        if Arc::strong_count(segment) > 2 || segment.expects() || self.is_held() {
             return Ok(0);
         }
         let live = segment.live.load(Ordering::Acquire);

@@ -11,7 +11,9 @@ mod schema;
 
 pub(crate) use apply::{Broken, Group, follow, forget_keys, forget_segments, mark, repeat, trim};
 pub(crate) use read::Readers;
-pub(crate) use read::{depth, drain, entries, extents, ledger, ledgers, once, queues, tagged, wakes};
+pub(crate) use read::{
+    check, copy, depth, drain, entries, extents, ledger, ledgers, living, once, queues, tagged, wakes,
+};
 pub(crate) use schema::{APPLICATION, open};
 
 use mms::{MmId, Timestamp};

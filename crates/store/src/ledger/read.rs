@@ -8,7 +8,7 @@ use relay::store::{
     ContentRef, Entry, EntryId, QueueHead, QueueId, StoreError, StoredLedger, TagKind, Topic,
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -267,6 +267,45 @@ pub(crate) fn drain(
 pub(crate) fn extents(connection: &Connection, segment: u32) -> Result<Vec<(u64, u64)>> {
     let sql = "SELECT start, len FROM extent WHERE segment = ? ORDER BY start";
     all(connection, sql, [segment], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// A part of a segment that lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) segment: u32,
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+}
+
+/// Copy the ledger, as it is at this moment, into a new file.
+pub(crate) fn copy(connection: &Connection, to: &Path) -> Result<()> {
+    let name = to.to_str().ok_or_else(|| {
+        StoreError::Unavailable(format!(
+            "{} is not UTF-8, which the ledger's file name must be",
+            to.display()
+        ))
+    })?;
+    connection.execute("VACUUM INTO ?", [name]).map(drop).map_err(|why| failure(&why))
+}
+
+/// How many MMs a ledger that nobody else uses has, and what lives of segments, in order.
+pub(crate) fn living(path: &Path) -> Result<(u64, Vec<Extent>)> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|why| failure(&why))?;
+    let mms = one(&connection, "SELECT count(*) FROM mm WHERE version > 0", [], |row| row.get(0))?;
+    // Two MMs may share a part.
+    let sql = "SELECT segment, start, max(len) FROM extent GROUP BY segment, start ORDER BY segment, start";
+    let extents = all(&connection, sql, [], |row| {
+        Ok(Extent { segment: row.get(0)?, start: row.get(1)?, len: row.get(2)? })
+    })?;
+    Ok((mms.unwrap_or(0), extents))
+}
+
+/// What SQLite finds wrong.
+pub(crate) fn check(connection: &Connection) -> Result<Vec<String>> {
+    let mut found: Vec<String> = all(connection, "PRAGMA integrity_check", [], |row| row.get(0))?;
+    found.retain(|line| line != "ok");
+    Ok(found)
 }
 
 #[cfg(test)]

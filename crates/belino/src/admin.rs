@@ -3,6 +3,7 @@
 //! One Unix socket in the data folder, for its owner only. One request a connection: a line of JSON, followed by the
 //! octets that it announces; the answer likewise.
 
+pub mod backup;
 pub mod client;
 pub mod server;
 
@@ -96,6 +97,11 @@ pub enum Request {
         /// What all ids of the probe contain, see [`Token`](crate::dock::listeners::Token).
         token: String,
     },
+    /// Copy the store into a folder that is not there yet. Several [`Progress`] a line, then the answer.
+    Backup {
+        /// The folder, absolute: the relay writes it.
+        to: String,
+    },
     /// Move a manual clock on; for tests.
     Advance {
         /// Milliseconds.
@@ -136,6 +142,15 @@ pub struct Send {
     pub previously_sent: Vec<(String, i64)>,
     /// Octets of the body that follow.
     pub octets: usize,
+}
+
+/// How far a backup has come.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// Octets of content copied.
+    pub copied: u64,
+    /// Octets of content in all.
+    pub all: u64,
 }
 
 /// What is answered.

@@ -1,9 +1,10 @@
 //! The command line: verbs, their arguments, and what they print.
 //!
-//! Every verb but `serve`, `demo`, `bench`, `check` and `decode` talks to the relay that runs over the data folder, through its
+//! Every verb but `serve`, `demo`, `bench`, `check`, `decode` and `verify` talks to the relay that runs over the data folder, through its
 //! admin socket.
 
 mod bench;
+mod keep;
 mod mailbox;
 mod probe;
 mod send;
@@ -122,6 +123,10 @@ enum Verb {
     },
     /// Show how the running relay is
     Status,
+    /// Copy the data folder while the relay runs
+    Backup(keep::Backup),
+    /// Check a data folder that no relay uses, octet by octet
+    Verify(keep::Verify),
     /// Move a clock that was started by hand
     #[command(hide = true)]
     Advance {
@@ -178,6 +183,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             show::peers(&common, &request, Some(&peer))
         }
         Verb::Status => show::status(&common),
+        Verb::Backup(backup) => backup.run(&common),
+        Verb::Verify(verify) => verify.run(&common),
         Verb::Advance { span } => show::advance(&common, &span),
     }
 }

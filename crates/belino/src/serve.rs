@@ -50,6 +50,8 @@ pub struct Parts {
     pub heart: Heart,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// The same, for what only a store in a folder can do.
+    pub embedded: Arc<Embedded>,
     /// The dock for MM4.
     pub dock: Arc<Dock>,
     /// The dock for HTTP.
@@ -88,7 +90,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let tasks = TaskTracker::new();
     let resolver = Resolver::new(&config, clock.clone(), runtime.clone(), tasks.clone());
     let courier = Courier::new(
-        embedded,
+        embedded.clone(),
         clock.clone(),
         config.host_name.clone(),
         config.limits.clone(),
@@ -127,7 +129,8 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         http_addresses.push(listener.local_addr()?);
         tasks.spawn(http::listen(http.clone(), listener, tasks.clone()));
     }
-    let parts = Arc::new(Parts { heart, store: store.clone(), dock, http, hands, clock: clock.clone() });
+    let parts =
+        Arc::new(Parts { heart, store: store.clone(), embedded, dock, http, hands, clock: clock.clone() });
     let socket = socket_path(&data);
     tasks.spawn(admin::server::serve(parts.clone(), admin::server::bind(&socket)?, stopping.clone()));
     tasks.spawn(maintain(store, clock, stopping));

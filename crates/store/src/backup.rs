@@ -36,7 +36,7 @@ pub(crate) fn copy(
     readers: &Readers,
     log: &Log,
     to: &Path,
-    tell: &mut dyn FnMut(u64, u64),
+    tell: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Copied, StoreError> {
     if fs::symlink_metadata(to).is_ok() {
         return Err(StoreError::Unavailable(format!(
@@ -62,22 +62,30 @@ pub(crate) fn copy(
         let (mms, living) = ledger::living(&database)?;
         let total = living.iter().map(|extent| extent.len).sum();
         let mut copied = 0;
-        tell(copied, total);
+        let stopped = || StoreError::Unavailable("the backup was stopped; nothing of it is left".into());
+        if !tell(copied, total) {
+            return Err(stopped());
+        }
         for of_segment in living.chunk_by(|a, b| a.segment == b.segment) {
             let (from, name) = log.file_of(of_segment[0].segment)?;
             let path = body.join(name);
-            let mut write = || -> io::Result<()> {
+            let mut write = || -> io::Result<bool> {
                 let file = File::create_new(&path)?;
                 file.set_len(from.metadata()?.len())?;
                 let mut buffer = vec![0; PIECE];
                 for extent in of_segment {
                     copy_octets(&from, &file, extent.start, extent.len, &mut buffer)?;
                     copied += extent.len;
-                    tell(copied, total);
+                    if !tell(copied, total) {
+                        return Ok(false);
+                    }
                 }
-                file.sync_all()
+                file.sync_all()?;
+                Ok(true)
             };
-            write().map_err(|why| at(&path, "copy to", &why))?;
+            if !write().map_err(|why| at(&path, "copy to", &why))? {
+                return Err(stopped());
+            }
         }
         let flush = || -> io::Result<u64> {
             File::open(&body)?.sync_all()?;

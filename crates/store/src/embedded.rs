@@ -120,13 +120,13 @@ impl Embedded {
     }
 
     /// Copy the store as it is now into the folder `to`, which must not be there yet, while others go on using it. Told
-    /// (octets of content copied, octets in all) as it goes on. The copy is a store of its own. May take minutes.
+    /// (octets of content copied, octets in all) as it goes on; it says whether to go on. The copy is a store of its own. May take minutes.
     ///
     /// Meanwhile dead room in the content log is not used again, so the log grows a little faster.
     ///
     /// # Errors
     /// `Unavailable` in words that name the file. Nothing is left under the name `to` then.
-    pub fn backup(&self, to: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result<Copied, StoreError> {
+    pub fn backup(&self, to: &Path, tell: &mut dyn FnMut(u64, u64) -> bool) -> Result<Copied, StoreError> {
         let _held = self.log.hold();
         // After this everything that was reported durable is where a reader sees it.
         self.desk.run(|_| Ok(0))?;

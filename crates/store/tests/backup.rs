@@ -45,7 +45,12 @@ fn a_copy_made_under_load_has_everything_that_was_reported_before() {
             let to = folder.path().join(format!("copy-{round}"));
             let before = reported.load(Ordering::SeqCst);
             let mut told = Vec::new();
-            let copied = store.backup(&to, &mut |done, all| told.push((done, all))).unwrap();
+            let copied = store
+                .backup(&to, &mut |done, all| {
+                    told.push((done, all));
+                    true
+                })
+                .unwrap();
             let after = reported.load(Ordering::SeqCst);
             assert_eq!(told.first().unwrap().0, 0);
             assert_eq!(told.last().unwrap().0, copied.octets);
@@ -87,7 +92,7 @@ fn what_goes_while_the_copy_is_made_is_still_in_it() {
     let to = folder.path().join("copy");
     let copied = store.backup(&to, &mut |done, _| {
         if done > 0 {
-            return;
+            return true;
         }
         // The ledger is copied, no content is yet. All of it goes, and others want its room.
         for n in (0..40).filter(|n| n % 5 != 0) {
@@ -99,6 +104,7 @@ fn what_goes_while_the_copy_is_made_is_still_in_it() {
         }
         store.maintain(at(0), Duration::from_secs(60)).unwrap();
         (100..140).for_each(|n| drop(arrive(&store, n, LEN).unwrap()));
+        true
     });
     assert_eq!(copied.unwrap().mms, 40);
     let copy = open(&to, small());
@@ -115,9 +121,14 @@ fn a_copy_is_whole_or_has_no_name() {
     // Leftovers of a copy that a crash ended are swept away; what has the name already is not touched.
     fs::create_dir_all(folder.path().join("copy.partial/body")).unwrap();
     fs::write(folder.path().join("copy.partial/store.db"), "half").unwrap();
-    store.backup(&to, &mut |_, _| {}).unwrap();
+    store.backup(&to, &mut |_, _| true).unwrap();
     assert!(!folder.path().join("copy.partial").exists());
-    let why = store.backup(&to, &mut |_, _| {}).unwrap_err().to_string();
+    // Stopped on the way: nothing is left.
+    let second = folder.path().join("second");
+    let why = store.backup(&second, &mut |copied, _| copied < 30_000).unwrap_err().to_string();
+    assert!(why.contains("was stopped"), "{why}");
+    assert!(!second.exists() && !folder.path().join("second.partial").exists());
+    let why = store.backup(&to, &mut |_, _| true).unwrap_err().to_string();
     assert!(why.contains("copy is there already"), "{why}");
     // A segment is missing: no copy at all rather than half of one.
     let segment = folder.path().join("data/body/00000001.seg");
@@ -125,8 +136,7 @@ fn a_copy_is_whole_or_has_no_name() {
     fs::remove_file(&segment).unwrap();
     let store = open(&folder.path().join("data"), small());
     let name = segment.file_name().unwrap().to_str().unwrap();
-    let second = folder.path().join("second");
-    let why = store.backup(&second, &mut |_, _| {}).unwrap_err().to_string();
+    let why = store.backup(&second, &mut |_, _| true).unwrap_err().to_string();
     assert!(why.contains(name), "{why}");
     assert!(!second.exists() && !folder.path().join("second.partial").exists());
 }

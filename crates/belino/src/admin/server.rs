@@ -77,6 +77,9 @@ async fn answer(parts: &Parts, socket: UnixStream) -> anyhow::Result<()> {
             Ok(listening) => return listen(reader.into_inner(), listening).await,
             Err(error) => Err(error),
         },
+        Ok(Request::Backup { to }) => {
+            return super::backup::answer(parts, reader.into_inner(), to.into()).await;
+        }
         Ok(request) => perform(parts, request).await,
         Err(error) => Err(anyhow!("request not understood: {error}")),
     };
@@ -135,7 +138,9 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
             tokio::task::spawn_blocking(kept).await??;
             plain(json!(parts.clock.now().to_string()))
         }
-        Request::Send(_) | Request::Listen { .. } => bail!("not a question with one answer"),
+        Request::Send(_) | Request::Listen { .. } | Request::Backup { .. } => {
+            bail!("not a question with one answer")
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod world;
 
 mod addressing;
+mod backup;
 mod captures;
 mod crash;
 mod discovery;

@@ -8,6 +8,7 @@ mod world;
 
 mod addressing;
 mod captures;
+mod certificates;
 mod crash;
 mod discovery;
 mod groups;
@@ -21,4 +22,5 @@ mod reports;
 mod sending;
 mod session;
 mod smoke;
+mod tls;
 mod transit;

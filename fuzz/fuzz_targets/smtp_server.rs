@@ -12,7 +12,7 @@ type Outcome = (Vec<u8>, Vec<Vec<u8>>, Option<Ending>);
 
 fn run(verdicts: u8, chunks: &mut dyn Iterator<Item = &[u8]>) -> Outcome {
     let limits = Limits { message_size_max: 200, discard_max: 400, errors_max: 10, ..Limits::default() };
-    let mut session = Session::new("mms.b.example", limits, Capabilities { starttls: false });
+    let mut session = Session::new("mms.b.example", limits, Capabilities::default());
     session.greet();
     let (mut output, mut messages, mut ending) = (Vec::new(), Vec::new(), None);
     let (mut pending, mut content, mut asked) = (Vec::new(), Vec::new(), 0u8);

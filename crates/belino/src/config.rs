@@ -10,12 +10,14 @@ mod network;
 mod parse;
 mod profile;
 mod secret;
+mod tls;
 mod values;
 
 pub use discovery::DiscoveryConfig;
 pub use network::Network;
 pub use parse::{ConfigError, load, parse};
-pub use secret::{Keys, Secret, Token, file as secret_file};
+pub use secret::{Keys, Secret, Token, file as secret_file, guarded as guarded_file};
+pub use tls::{IdentityFiles, LinkTls, TlsMode, TrustFiles};
 pub use values::{ByteSize, Span};
 
 use relay::House;
@@ -33,6 +35,10 @@ pub struct Config {
     pub data: PathBuf,
     /// Where MM4 is listened for.
     pub listen: Vec<SocketAddr>,
+    /// Where MM4 is listened for under TLS from the first octet.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Our certificate, if we have one.
+    pub identity: Option<IdentityFiles>,
     /// What we call ourselves in SMTP.
     pub host_name: String,
     /// How each peer is reached and known.
@@ -58,12 +64,21 @@ pub struct Link {
     pub source: Option<IpAddr>,
     /// From where it connects to us.
     pub from: Vec<Network>,
+    /// TLS, both ways.
+    pub tls: LinkTls,
     /// Our connections to it at once.
     pub connections_max: usize,
     /// Its connections to us at once.
     pub sessions_max: usize,
     /// Whether it wants a new connection for every mail.
     pub one_message_per_connection: bool,
+}
+
+impl Link {
+    /// Whether its certificate alone tells who it is, wherever it comes from.
+    pub fn is_known_by_certificate(&self) -> bool {
+        self.from.is_empty() && self.tls.trust != TrustFiles::Anybody
+    }
 }
 
 /// How a peer's hosts are found through the DNS.

@@ -15,8 +15,9 @@ use crate::discovery::HostTrouble;
 use crate::heart::Heart;
 use crate::resolver::Resolver;
 use crate::serve::until_stop;
-use connection::Connection;
+use crate::tls::Tls;
 pub use connection::connect;
+use connection::{Connection, Way};
 use mms::Domain;
 use relay::{Carried, Errand, Event, PeerName, Told};
 use std::collections::HashMap;
@@ -45,6 +46,7 @@ struct Inner {
 /// The way to one peer.
 struct Route {
     link: Link,
+    tls: Arc<Tls>,
     profile: relay::house::Profile,
     /// The peer's first domain, by which its hosts are found in the DNS.
     domain: Option<Domain>,
@@ -108,13 +110,14 @@ impl Courier {
     }
 
     /// The peers as they are configured now. Connections of before end with their errand.
-    pub fn configure(&self, config: &crate::config::Config) {
+    pub fn configure(&self, config: &crate::config::Config, tls: &Arc<Tls>) {
         let mut routes = HashMap::new();
         for link in &config.links {
             let Some(peer) = config.house.peer(&link.peer) else { continue };
             let (sender, receiver) = mpsc::unbounded_channel();
             let route = Route {
                 link: link.clone(),
+                tls: tls.clone(),
                 profile: peer.profile.clone(),
                 domain: peer.domains.first().cloned(),
                 sender,
@@ -280,10 +283,10 @@ impl Inner {
     async fn connect(&self, route: &Route) -> Result<Connection, NoWay> {
         let mut trouble = Vec::new();
         for host in self.hosts(route).await? {
-            match Connection::open(&host, route.link.source, &self.host_name, &self.clock, &self.limits).await
-            {
+            let way = Way { link: &route.link, host: &host, name: &self.host_name, tls: &route.tls };
+            match Connection::open(&way, &self.clock, &self.limits).await {
                 Ok(connection) => {
-                    tracing::debug!(peer = %route.link.peer, host, "connected");
+                    tracing::debug!(peer = %route.link.peer, host, "connected {}", connection.tls_facts());
                     return Ok(connection);
                 }
                 Err(why) => {

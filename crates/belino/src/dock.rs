@@ -4,3 +4,4 @@ pub mod http;
 pub mod intake;
 pub mod listeners;
 pub mod mm4;
+pub mod who;

@@ -40,6 +40,7 @@ pub mod lines;
 pub mod probe;
 pub mod resolver;
 pub mod serve;
+pub mod tls;
 pub mod view;
 pub mod webhooks;
 

@@ -84,6 +84,12 @@ impl Plan {
             anyhow::bail!("no peer is named {peer:?}; configured: {known}");
         };
         let Some(settings) = config.house.peer(&link.peer) else { anyhow::bail!("no peer {peer:?}") };
+        if link.tls.mode.is_required() {
+            let mode = link.tls.mode.as_str();
+            anyhow::bail!(
+                "peer {peer:?} has tls = {mode:?}; a probe speaks in the clear only, so it is not begun"
+            );
+        }
         let number = |option: &str, text: &str| -> anyhow::Result<Party> {
             let party: Party = text.parse().map_err(|e| anyhow::anyhow!("{option} {text:?}: {e}"))?;
             let address = config.house.normalised(party.address);

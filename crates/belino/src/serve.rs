@@ -10,6 +10,7 @@ use crate::dock::http;
 use crate::dock::mm4::{Dock, listen};
 use crate::heart::{Hands, Heart};
 use crate::resolver::Resolver;
+use crate::tls::Tls;
 use crate::webhooks::Webhooks;
 use anyhow::Context as _;
 use mms::MmId;
@@ -31,7 +32,7 @@ pub type Watcher = Box<dyn Fn(MmId, &Moment) + Send>;
 
 /// A relay that runs.
 pub struct Running {
-    /// Where it listens for MM4.
+    /// Where it listens for MM4; last where it does so under TLS from the first octet.
     pub addresses: Vec<SocketAddr>,
     /// Where it listens for HTTP.
     pub http_addresses: Vec<SocketAddr>,
@@ -73,6 +74,7 @@ pub fn socket_path(data: &Path) -> PathBuf {
 /// In words: a secret, the data folder, the store or an address cannot be had.
 pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> anyhow::Result<Running> {
     let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
+    let tls = Tls::read(&config, &clock).map_err(anyhow::Error::msg)?;
     let data = config.data.clone();
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -98,7 +100,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         tasks.clone(),
         resolver.clone(),
     );
-    courier.configure(&config);
+    courier.configure(&config, &tls);
     let webhooks = Webhooks::new(store.clone(), clock.clone(), config.limits.keep, runtime, tasks.clone());
     webhooks.configure(&config, &keys);
     let (failing, failed) = watch::channel(None);
@@ -109,15 +111,16 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         Heart::start(store.clone(), house, clock.clone(), hands.clone(), watcher, on_failure)?;
 
     let (stop, stopping) = watch::channel(false);
-    let dock =
-        Arc::new(Dock::new(config.clone(), store.clone(), heart.clone(), clock.clone(), stopping.clone()));
+    let dock = Dock::new(config.clone(), tls, store.clone(), heart.clone(), clock.clone(), stopping.clone());
+    let dock = Arc::new(dock);
     let mut addresses = Vec::new();
-    for address in &config.listen {
+    let plain = config.listen.iter().map(|address| (address, false));
+    for (address, implicit) in plain.chain(config.listen_tls.iter().map(|address| (address, true))) {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen for MM4 on {address}"))?;
         addresses.push(listener.local_addr()?);
-        tasks.spawn(listen(dock.clone(), listener, tasks.clone()));
+        tasks.spawn(listen(dock.clone(), listener, tasks.clone(), implicit));
     }
     let set = http::Set { config: config.clone(), keys };
     let http = Arc::new(http::Dock::new(set, store.clone(), heart.clone(), clock.clone(), stopping.clone()));
@@ -179,17 +182,18 @@ impl Running {
     /// folder stay.
     ///
     /// # Errors
-    /// In words: a secret cannot be read. Then nothing is applied.
+    /// In words: a secret or certificate cannot be read. Then nothing is applied.
     pub fn reload(&self, config: Config) -> anyhow::Result<()> {
         let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
+        let tls = Tls::read(&config, &self.parts.clock).map_err(anyhow::Error::msg)?;
         let config = Arc::new(config);
         // Before the heart hears of new webhooks: a notice must find its way.
         self.parts.hands.webhooks.configure(&config, &keys);
         self.parts.heart.input(Input::Reload(Arc::new(config.house.clone())));
         self.parts.hands.resolver.configure(&config);
-        self.parts.hands.courier.configure(&config);
+        self.parts.hands.courier.configure(&config, &tls);
         self.parts.http.configure(http::Set { config: config.clone(), keys });
-        *self.parts.dock.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        self.parts.dock.configure(config, tls);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Peer text reaches a terminal only through [`Plain`]: one printable line, capped.
 
+use crate::config::TlsMode;
 use mms::{HeaderText, MmId};
 use relay::house::TransitMode;
 use relay::{Gate, Ledger, Moment, Noticed, Origin, PeerState, TransactionState};
@@ -185,7 +186,7 @@ pub fn unreadable(id: MmId, why: &str) -> Value {
 }
 
 /// One peer's queue and gate.
-pub fn peer(state: &PeerState, depth: u64, sessions: usize) -> Value {
+pub fn peer(state: &PeerState, depth: u64, sessions: usize, tls: TlsMode) -> Value {
     let gate = match &state.gate {
         Gate::Open => json!({ "open": true }),
         Gate::Shut { until, failures, why } => {
@@ -199,6 +200,7 @@ pub fn peer(state: &PeerState, depth: u64, sessions: usize) -> Value {
         "queued": depth,
         "in_flight": state.in_flight,
         "incoming_connections": sessions,
+        "tls": tls.as_str(),
     })
 }
 

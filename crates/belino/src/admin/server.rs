@@ -415,12 +415,14 @@ async fn known_peer(parts: &Parts, name: &str) -> anyhow::Result<PeerName> {
 
 async fn peers(parts: &Parts) -> anyhow::Result<Value> {
     let states = parts.heart.look(relay::Shard::peers).await.context("the relay is stopping")?;
-    let sessions = parts.dock.sessions();
+    let (sessions, config) = (parts.dock.sessions(), parts.dock.config());
     let mut rows = Vec::new();
     for state in states {
         let depth = parts.store.depth(&QueueId(state.peer.0.clone()), 1_000_000)?;
         let incoming = sessions.get(&state.peer).copied().unwrap_or(0);
-        rows.push(view::peer(&state, depth, incoming));
+        let link = config.links.iter().find(|l| l.peer == state.peer);
+        let tls = link.map(|l| l.tls.mode).unwrap_or_default();
+        rows.push(view::peer(&state, depth, incoming, tls));
     }
     Ok(Value::Array(rows))
 }

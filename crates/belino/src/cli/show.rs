@@ -4,8 +4,9 @@ use super::{Common, print_json};
 use crate::admin::{Request, client, server};
 use crate::clock::Clock;
 use crate::config::http::{Application, Http, Webhook};
-use crate::config::{Config, Keys, Span};
+use crate::config::{Config, Keys, Link, Span, TlsMode, TrustFiles};
 use crate::resolver::Resolver;
+use crate::tls::Tls;
 use crate::{decode as mail, view};
 use anyhow::Context as _;
 use mms::Party;
@@ -24,6 +25,7 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
     let config = crate::config::load(&file)?;
     // Only whether they can be used; what is in them is shown nowhere.
     Keys::read(&config.http).map_err(anyhow::Error::msg)?;
+    Tls::read(&config, &Clock::System).map_err(anyhow::Error::msg)?;
     if common.json {
         print_json(&check_json(&config));
         return OK;
@@ -34,7 +36,9 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
     say!("  we are {} with system address {}", domains.join(", "), house.system_address);
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     say!("  data in {}", data.display());
+    config.listen_tls.iter().for_each(|a| say!("  listens for MM4 under TLS on {a}"));
     match config.listen.is_empty() {
+        true if !config.listen_tls.is_empty() => {}
         true => say!("  no [mm4] listen: no peer can connect"),
         false => config.listen.iter().for_each(|a| say!("  listens for MM4 on {a}")),
     }
@@ -65,7 +69,13 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
         };
         say!("    MMs for {prefixes} go to {hosts}");
         let from: Vec<String> = link.from.iter().map(ToString::to_string).collect();
-        say!("    connects to us from {}", or_nowhere(&from));
+        match link.is_known_by_certificate() {
+            true => say!("    connects to us from anywhere, under TLS, and is known by its certificate"),
+            false => say!("    connects to us from {}", or_nowhere(&from)),
+        }
+        if link.tls.mode != TlsMode::Off {
+            say!("    tls = {}", tls_words(link));
+        }
         say!("    responses go to {} unless a request names another mailbox of its own", peer.system_address);
         let transit: Vec<String> = transit_words(&peer.transit);
         if !transit.is_empty() {
@@ -80,6 +90,19 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
         }
     }
     OK
+}
+
+fn tls_words(link: &Link) -> String {
+    let trust = match &link.tls.trust {
+        TrustFiles::Anybody => "any certificate".to_owned(),
+        TrustFiles::Fingerprints(list) => format!("one of {} certificates by fingerprint", list.len()),
+        TrustFiles::Authority { ca, name } => {
+            let name = name.as_deref().unwrap_or("its host");
+            format!("a certificate for {name}, signed under {}", ca.display())
+        }
+    };
+    let must = if link.tls.client_certificate { ", which it must show as a client, too" } else { "" };
+    format!("{}, with {trust}{must}", link.tls.mode.as_str())
 }
 
 fn transit_words(transit: &relay::house::Transit) -> Vec<String> {
@@ -117,13 +140,17 @@ fn check_json(config: &Config) -> Value {
     let peers: Vec<Value> = config
         .links
         .iter()
-        .map(|l| json!({ "name": l.peer.as_str(), "hosts": l.hosts, "from": l.from.iter().map(ToString::to_string).collect::<Vec<_>>() }))
+        .map(|l| {
+            let from: Vec<String> = l.from.iter().map(ToString::to_string).collect();
+            json!({ "name": l.peer.as_str(), "hosts": l.hosts, "from": from, "tls": l.tls.mode.as_str() })
+        })
         .collect();
     json!({
         "domains": config.house.domains.iter().map(mms::Domain::as_str).collect::<Vec<_>>(),
         "system_address": config.house.system_address.to_string(),
         "data": config.data.display().to_string(),
         "listen": config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "listen_tls": config.listen_tls.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "peers": peers,
         "http": {
             "listen": config.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -279,7 +306,7 @@ pub fn peers(common: &Common, request: &Request, only: Option<&str>) -> anyhow::
         print_json(&Value::Array(rows));
         return OK;
     }
-    say!("{:<16} {:>8} {:>10} {:>9}  STATE", "PEER", "QUEUED", "ON ITS WAY", "INCOMING");
+    say!("{:<16} {:>8} {:>10} {:>9}  {:<13}  STATE", "PEER", "QUEUED", "ON ITS WAY", "INCOMING", "TLS");
     for row in &rows {
         let state = match (&row["paused"], &row["gate"]["open"]) {
             (Value::Bool(true), _) => "paused".to_owned(),
@@ -292,7 +319,8 @@ pub fn peers(common: &Common, request: &Request, only: Option<&str>) -> anyhow::
         };
         let (peer, queued) = (view::text(&row["peer"]), view::text(&row["queued"]));
         let (flight, incoming) = (view::text(&row["in_flight"]), view::text(&row["incoming_connections"]));
-        say!("{peer:<16} {queued:>8} {flight:>10} {incoming:>9}  {state}");
+        let tls = view::text(&row["tls"]);
+        say!("{peer:<16} {queued:>8} {flight:>10} {incoming:>9}  {tls:<13}  {state}");
     }
     OK
 }

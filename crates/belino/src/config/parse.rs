@@ -4,7 +4,8 @@ use super::discovery::{DiscoverPart, DiscoveryPart, discover, discovery};
 use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
 use super::limits::{LimitsPart, RetryPart, heart_limits, house_limits, retry};
 use super::profile::{ProfilePart, name_or_table};
-use super::{Config, Link, Network};
+use super::tls::{self, ClientCertificate, TlsMode};
+use super::{Config, Link, LinkTls, Network, TrustFiles};
 use mms::{Address, Domain, HeaderText, MailPath, Number, NumberPlan, Party, Version};
 use relay::HookName;
 use relay::house::{House, Local, Peer, PeerName, Transit, TransitMode};
@@ -75,9 +76,13 @@ struct RelayPart {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Mm4Part {
+pub(super) struct Mm4Part {
     #[serde(default)]
     listen: Vec<SocketAddr>,
+    #[serde(default)]
+    pub listen_tls: Vec<SocketAddr>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
     host_name: Option<String>,
 }
 
@@ -117,14 +122,14 @@ pub(super) struct PeerPart {
     pub name: String,
     domains: Vec<String>,
     #[serde(default)]
-    hosts: Vec<String>,
+    pub hosts: Vec<String>,
     pub discover: Option<DiscoverPart>,
     pub port: Option<u16>,
     #[serde(default)]
     pub resolvers: Vec<String>,
     source: Option<IpAddr>,
     #[serde(default)]
-    from: Vec<Network>,
+    pub from: Vec<Network>,
     system_address: Option<String>,
     #[serde(default)]
     prefixes: Vec<String>,
@@ -132,7 +137,13 @@ pub(super) struct PeerPart {
     deny: Vec<String>,
     #[serde(default)]
     numbers: NumbersPart,
-    tls: Option<TlsPart>,
+    pub tls: Option<TlsMode>,
+    #[serde(default)]
+    pub tls_fingerprints: Vec<String>,
+    pub tls_ca: Option<PathBuf>,
+    pub tls_name: Option<String>,
+    #[serde(default)]
+    pub tls_client_certificate: ClientCertificate,
     connections_max: Option<usize>,
     sessions_max: Option<usize>,
     #[serde(default)]
@@ -143,12 +154,6 @@ pub(super) struct PeerPart {
     transit_transparent: Vec<String>,
     #[serde(default, deserialize_with = "name_or_table")]
     profile: ProfilePart,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum TlsPart {
-    Off,
 }
 
 /// Read and check a configuration file.
@@ -280,12 +285,15 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         Some(folder) if file.relay.data.is_relative() => folder.join(&file.relay.data),
         _ => file.relay.data.clone(),
     };
-    let host_name = file.mm4.host_name.unwrap_or_else(|| first.to_string());
+    let host_name = file.mm4.host_name.clone().unwrap_or_else(|| first.to_string());
     let discovery = discovery(&file.discovery, &domains, &host_name, &file.mm4.listen, path)?;
+    let identity = tls::identity(&file.mm4, path.parent())?;
+    let listens = !(file.mm4.listen.is_empty() && file.mm4.listen_tls.is_empty());
     let mut peers = Vec::new();
     let mut links = Vec::new();
     for part in &file.peer {
-        let (peer, link) = peer(part, &discovery.resolvers)?;
+        let tls = tls::link(part, path.parent(), listens, identity.is_some())?;
+        let (peer, link) = peer(part, &discovery.resolvers, tls)?;
         if peers.iter().any(|p: &Peer| p.name == peer.name) {
             return wrong(&part.name, format!("two peers are named {:?}", part.name));
         }
@@ -319,7 +327,8 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         domains,
     };
     let limits = house_limits(&file.limits);
-    Ok(Config { house, data, listen: file.mm4.listen, host_name, links, limits, discovery, http })
+    let (listen, listen_tls) = (file.mm4.listen, file.mm4.listen_tls);
+    Ok(Config { house, data, listen, listen_tls, identity, host_name, links, limits, discovery, http })
 }
 
 /// To whom a peer may send through us: names of other peers, or `"*"` for all of them.
@@ -395,17 +404,18 @@ pub(super) fn plain_name(kind: &str, name: &str) -> Result<(), Wrong> {
     }
 }
 
-fn peer(part: &PeerPart, resolvers: &[SocketAddr]) -> Result<(Peer, Link), Wrong> {
+fn peer(part: &PeerPart, resolvers: &[SocketAddr], tls: LinkTls) -> Result<(Peer, Link), Wrong> {
     plain_name("peer", &part.name)?;
     if part.domains.is_empty() {
         let text =
             format!("peer {:?} needs domains = [\"...\"]: the MM4 domains that are its own", part.name);
         return wrong(&part.name, text);
     }
-    if part.hosts.is_empty() && part.discover.is_none() && part.from.is_empty() {
+    let nobody = part.from.is_empty() && tls.trust == TrustFiles::Anybody;
+    if part.hosts.is_empty() && part.discover.is_none() && nobody {
         let text = format!(
-            "peer {:?} has neither hosts nor discover (where we reach it) nor from (where it comes from); \
-             it could do nothing",
+            "peer {:?} has neither hosts nor discover (where we reach it) nor from (where it comes from) nor a \
+             certificate that it could be known by; it could do nothing",
             part.name
         );
         return wrong(&part.name, text);
@@ -414,8 +424,6 @@ fn peer(part: &PeerPart, resolvers: &[SocketAddr]) -> Result<(Peer, Link), Wrong
         let text = format!("peer {:?} has hosts and discover = \"dns\": expected one of them", part.name);
         return wrong(&part.name, text);
     }
-    // The only value so far; anything else is refused while reading, so that nobody believes in a lock that is none.
-    let (Some(TlsPart::Off) | None) = part.tls;
     let domains = part.domains.iter().map(|d| domain(d)).collect::<Result<Vec<_>, _>>()?;
     let system_address = match &part.system_address {
         Some(text) => mailbox("system_address", text)?,
@@ -440,6 +448,7 @@ fn peer(part: &PeerPart, resolvers: &[SocketAddr]) -> Result<(Peer, Link), Wrong
         discover,
         source: part.source,
         from: part.from.clone(),
+        tls,
         connections_max: part.connections_max.unwrap_or(8).max(1),
         sessions_max: part.sessions_max.unwrap_or(100),
         one_message_per_connection: part.one_message_per_connection,
@@ -527,7 +536,7 @@ profile = { version = "5.5.0", bare_addresses = true }
         );
         let text = error(&FULL.replace("\"1m\"", "\"1 fortnight\""));
         assert!(text.contains("line 13") && text.contains("span of time"), "{text}");
-        let text = error(&FULL.replace("tls = \"off\"", "tls = \"required\""));
+        let text = error(&FULL.replace("tls = \"off\"", "tls = \"of\""));
         assert!(text.contains("line 25") && text.contains("required"), "{text}");
         let text = error(&FULL.replace("dock = \"mailbox\"", "dock = \"mialbox\""));
         assert!(text.contains("line 17") && text.contains("mailbox"), "{text}");

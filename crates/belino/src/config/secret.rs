@@ -131,6 +131,19 @@ impl Keys {
 /// # Errors
 /// It cannot be read, others may read it, or it is too short or too long for a secret. Nothing of it is said.
 pub fn file(path: &Path) -> Result<Vec<u8>, String> {
+    let text = guarded(path, LENGTH_MAX as u64 + 64)?;
+    let text = text.trim_ascii();
+    if !(LENGTH_MIN..=LENGTH_MAX).contains(&text.len()) {
+        return Err(format!("holds {} octets; expected {LENGTH_MIN} to {LENGTH_MAX}", text.len()));
+    }
+    Ok(text.to_owned())
+}
+
+/// The first `limit` octets of a file that is for its owner only.
+///
+/// # Errors
+/// It cannot be read, or others may read it.
+pub fn guarded(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let opened = std::fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
     let mode = opened.metadata().map_err(|e| format!("cannot be read: {e}"))?.mode();
     if mode & 0o077 != 0 {
@@ -140,13 +153,8 @@ pub fn file(path: &Path) -> Result<Vec<u8>, String> {
         ));
     }
     let mut text = Vec::new();
-    let limit = LENGTH_MAX as u64 + 64;
     opened.take(limit).read_to_end(&mut text).map_err(|e| format!("cannot be read: {e}"))?;
-    let text = text.trim_ascii();
-    if !(LENGTH_MIN..=LENGTH_MAX).contains(&text.len()) {
-        return Err(format!("holds {} octets; expected {LENGTH_MIN} to {LENGTH_MAX}", text.len()));
-    }
-    Ok(text.to_owned())
+    Ok(text)
 }
 
 #[cfg(test)]

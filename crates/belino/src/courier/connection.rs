@@ -1,24 +1,65 @@
-//! One connection to one peer: the sans-IO client session and the socket under it.
+//! One connection to one peer: the sans-IO client session and the socket under it, in the clear or under TLS.
+//!
+//! In the clear, header, body and the final dot leave with one system call, or the body goes from file to socket by
+//! `sendfile`. Under TLS they are read and encrypted here.
 
 use super::mail::{Body, Mail};
 use crate::clock::Clock;
-use crate::config::HouseLimits;
+use crate::config::{HouseLimits, Link, TlsMode};
+use crate::tls::{NoTls, Stream, Tls};
 use relay::{Carried, Errand, Told};
 use rustix::net::SendFlags;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 use store::Embedded;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::{TcpSocket, TcpStream};
 use wire::smtp::Reply;
 use wire::smtp::client::{Event, NotSent, Report, Session, Stage, Transaction, Trouble, Verdict};
 
+/// Octets that are read from a file and encrypted at once.
+const PIECE: usize = 64 << 10;
+
 /// A connection that is greeted and ready, or in the middle of an errand.
 pub struct Connection {
-    socket: TcpStream,
+    stream: Stream,
     session: Session,
     input: Vec<u8>,
+}
+
+/// Whom to connect to, and how.
+pub struct Way<'a> {
+    /// The peer.
+    pub link: &'a Link,
+    /// One of its hosts, with a port.
+    pub host: &'a str,
+    /// What we call ourselves.
+    pub name: &'a str,
+    /// Certificates.
+    pub tls: &'a Tls,
+}
+
+/// Why there is no connection.
+enum NoConnection {
+    /// Whatever it is.
+    Trouble(String),
+    /// The TLS handshake failed, whoever is there.
+    Handshake(String),
+}
+
+impl NoConnection {
+    fn words(self) -> String {
+        let (Self::Trouble(why) | Self::Handshake(why)) = self;
+        why
+    }
+}
+
+impl From<String> for NoConnection {
+    fn from(why: String) -> Self {
+        Self::Trouble(why)
+    }
 }
 
 /// How an attempt on this connection ended.
@@ -30,26 +71,75 @@ pub enum Outcome {
 }
 
 impl Connection {
-    /// Connect to `host:port`, from `source` if we have several addresses, greet and be greeted.
+    /// Connect, greet and be greeted, and start TLS as the peer's `tls` has it.
     ///
     /// # Errors
     /// In words, for the log and the history.
-    pub async fn open(
-        host: &str,
-        source: Option<IpAddr>,
-        name: &str,
+    pub async fn open(way: &Way<'_>, clock: &Clock, limits: &HouseLimits) -> Result<Self, String> {
+        let mode = way.link.tls.mode;
+        match Self::attempt(way, mode, clock, limits).await {
+            Ok(connection) => Ok(connection),
+            Err(NoConnection::Handshake(why)) if mode == TlsMode::Opportunistic => {
+                let (peer, host) = (&way.link.peer, way.host);
+                tracing::warn!(%peer, host, "in the clear, for TLS failed: {why}");
+                let again = Self::attempt(way, TlsMode::Off, clock, limits).await;
+                again.map_err(NoConnection::words)
+            }
+            Err(none) => Err(none.words()),
+        }
+    }
+
+    async fn attempt(
+        way: &Way<'_>,
+        mode: TlsMode,
         clock: &Clock,
         limits: &HouseLimits,
-    ) -> Result<Self, String> {
-        let socket = connect(host, source, clock, limits).await?;
-        let session = Session::new(name, limits.smtp);
-        let mut connection = Self { socket, session, input: Vec::new() };
+    ) -> Result<Self, NoConnection> {
+        let mut stream = Stream::Plain(connect(way.host, way.link.source, clock, limits).await?);
+        if mode == TlsMode::Implicit {
+            stream = handshake(stream, way, clock, limits).await?;
+        }
+        let session = Session::new(way.name, limits.smtp);
+        let mut connection = Self { stream, session, input: Vec::new() };
+        connection.greeted(clock, limits).await?;
+        if !matches!(mode, TlsMode::Opportunistic | TlsMode::Required) {
+            return Ok(connection);
+        }
+        if !connection.session.capabilities().starttls {
+            return match mode {
+                TlsMode::Required => {
+                    Err("the peer does not offer STARTTLS, and tls is \"required\"".to_owned())?
+                }
+                _ => Ok(connection),
+            };
+        }
+        connection.session.start_tls();
         match connection.next(clock, limits.reply).await {
-            Event::Ready => Ok(connection),
+            Event::StartTls => {}
+            Event::TlsRefused(_) if mode == TlsMode::Opportunistic => return Ok(connection),
+            Event::TlsRefused(reply) => Err(format!("the peer refused STARTTLS: {reply}"))?,
+            Event::Ended(trouble) => return Err(NoConnection::Handshake(trouble.to_string())),
+            other => Err(format!("unexpected at STARTTLS: {other:?}"))?,
+        }
+        connection.stream = handshake(connection.stream, way, clock, limits).await?;
+        connection.session.tls_started();
+        connection.greeted(clock, limits).await?;
+        Ok(connection)
+    }
+
+    /// Wait until the session is ready for the first time, or anew under TLS.
+    async fn greeted(&mut self, clock: &Clock, limits: &HouseLimits) -> Result<(), String> {
+        match self.next(clock, limits.reply).await {
+            Event::Ready => Ok(()),
             Event::Ended(trouble) => Err(trouble.to_string()),
             Event::Farewell => Err("closed by the peer".into()),
             other => Err(format!("unexpected at the greeting: {other:?}")),
         }
+    }
+
+    /// Version, cipher and certificate of a connection under TLS; empty in the clear.
+    pub fn tls_facts(&self) -> String {
+        self.stream.facts()
     }
 
     /// Say goodbye, without waiting long for the answer.
@@ -75,7 +165,7 @@ impl Connection {
                 continue;
             }
             self.input.reserve(2048);
-            match clock.within(patience, self.socket.read_buf(&mut self.input)).await {
+            match clock.within(patience, self.stream.read_buf(&mut self.input)).await {
                 Some(Ok(n)) if n > 0 => {}
                 _ => return self.session.lost(),
             }
@@ -92,7 +182,7 @@ impl Connection {
     }
 
     async fn write(&mut self, clock: &Clock, patience: Duration, octets: &[u8]) -> Result<(), ()> {
-        match clock.within(patience, self.socket.write_all(octets)).await {
+        match clock.within(patience, self.stream.write_all(octets)).await {
             Some(Ok(())) => Ok(()),
             _ => Err(()),
         }
@@ -108,7 +198,7 @@ impl Connection {
         errand: &Errand,
     ) -> (Outcome, bool) {
         // A connection that was kept may have been closed by the peer; its last words are waiting to be read.
-        if let Some(why) = self.is_stale() {
+        if let Some(why) = self.is_stale().await {
             return (Outcome::NotBegun(why), false);
         }
         let seven_bit;
@@ -163,9 +253,9 @@ impl Connection {
     }
 
     /// Whether the peer has closed, or spoken out of turn (`421`), while nothing was under way.
-    fn is_stale(&mut self) -> Option<String> {
+    async fn is_stale(&mut self) -> Option<String> {
         let mut probe = [0; 512];
-        match self.socket.try_read(&mut probe) {
+        match self.stream.try_read(&mut probe).await {
             Ok(0) => Some("closed by the peer while unused".into()),
             Ok(n) => Some(format!(
                 "the peer said {:?} while nothing was asked",
@@ -205,11 +295,17 @@ impl Connection {
 
     /// Write all three with as few system calls as may be: no small segment goes before or behind the body.
     async fn write_all(&mut self, clock: &Clock, patience: Duration, parts: [&[u8]; 3]) -> Result<(), ()> {
+        let Stream::Plain(socket) = &mut self.stream else {
+            for part in parts {
+                self.write(clock, patience, part).await?;
+            }
+            return Ok(());
+        };
         let mut left: usize = parts.iter().map(|part| part.len()).sum();
         let mut slices = parts.map(IoSlice::new);
         let mut slices = &mut slices[..];
         while left > 0 {
-            match clock.within(patience, self.socket.write_vectored(slices)).await {
+            match clock.within(patience, socket.write_vectored(slices)).await {
                 Some(Ok(n)) if n > 0 => {
                     IoSlice::advance_slices(&mut slices, n);
                     left -= n;
@@ -227,9 +323,10 @@ impl Connection {
         patience: Duration,
         mut octets: &[u8],
     ) -> Result<(), ()> {
+        let Stream::Plain(socket) = &self.stream else { return self.write(clock, patience, octets).await };
         while !octets.is_empty() {
-            let send = || Ok(rustix::net::send(&self.socket, octets, SendFlags::MORE | SendFlags::NOSIGNAL)?);
-            match clock.within(patience, self.socket.async_io(Interest::WRITABLE, send)).await {
+            let send = || Ok(rustix::net::send(socket, octets, SendFlags::MORE | SendFlags::NOSIGNAL)?);
+            match clock.within(patience, socket.async_io(Interest::WRITABLE, send)).await {
                 Some(Ok(n)) if n > 0 => octets = &octets[n..],
                 _ => return Err(()),
             }
@@ -245,20 +342,65 @@ impl Connection {
         extent: &store::FileExtent,
     ) -> Result<(), Option<String>> {
         let (mut offset, end) = (extent.offset, extent.offset + extent.len);
+        let Stream::Plain(socket) = &self.stream else {
+            return self.send_file_under_tls(clock, patience, extent).await;
+        };
         while offset < end {
             let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
             let mut from = offset;
             let send = || -> io::Result<usize> {
                 from = offset;
-                Ok(rustix::fs::sendfile(&self.socket, &*extent.file, Some(&mut from), left)?)
+                Ok(rustix::fs::sendfile(socket, &*extent.file, Some(&mut from), left)?)
             };
-            match clock.within(patience, self.socket.async_io(Interest::WRITABLE, send)).await {
+            match clock.within(patience, socket.async_io(Interest::WRITABLE, send)).await {
                 Some(Ok(0)) => return Err(Some("the stored content ends too early".into())),
                 Some(Ok(n)) => offset += n as u64,
                 _ => return Err(None),
             }
         }
         Ok(())
+    }
+
+    /// The same through memory: the system cannot encrypt it.
+    async fn send_file_under_tls(
+        &mut self,
+        clock: &Clock,
+        patience: Duration,
+        extent: &store::FileExtent,
+    ) -> Result<(), Option<String>> {
+        let (mut offset, end) = (extent.offset, extent.offset + extent.len);
+        let mut piece = vec![0; PIECE];
+        while offset < end {
+            let most = PIECE.min(usize::try_from(end - offset).unwrap_or(PIECE));
+            match extent.file.read_at(&mut piece[..most], offset) {
+                Ok(0) => return Err(Some("the stored content ends too early".into())),
+                Ok(n) => {
+                    self.write(clock, patience, &piece[..n]).await.map_err(|()| None)?;
+                    offset += n as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Some(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The same connection under TLS.
+async fn handshake(
+    stream: Stream,
+    way: &Way<'_>,
+    clock: &Clock,
+    limits: &HouseLimits,
+) -> Result<Stream, NoConnection> {
+    let Stream::Plain(socket) = stream else { return Ok(stream) };
+    let connect = way.tls.connect(&way.link.peer, &way.link.tls, way.host, socket);
+    match clock.within(limits.connect, connect).await {
+        Some(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+        Some(Err(NoTls::Failed(why))) => Err(NoConnection::Handshake(why)),
+        // Whoever is there is not the peer: no reason to tell it everything in the clear.
+        Some(Err(NoTls::WrongPeer(why))) => Err(NoConnection::Trouble(why)),
+        None => Err(NoConnection::Handshake(format!("no TLS within {} s", limits.connect.as_secs()))),
     }
 }
 

@@ -1,24 +1,27 @@
 //! The MM4 dock: takes mails from peers over SMTP (TS 23.140 8.4.5).
 //!
 //! Owns: incoming connections, who they are, their deadlines. Never knows: what becomes of a mail; it reads and asks
-//! the heart. A connection is one configured peer, by its address, or it is nobody and is turned away at the greeting.
+//! the heart. A connection is one configured peer, by its address or its certificate (`who`), or it is nobody and is turned
+//! away before it can name a recipient.
 //!
 //! A crash loses connections only: no `250` leaves before the heart says that everything behind it is durable.
 
 use super::intake::{Intake, Taken};
 use super::listeners::Listeners;
+use super::who;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
 use crate::serve::until_stop;
+use crate::tls::{Stream, Tls};
 use mms::{AbstractMessage, ForwardReq, MailPath, MmId, RequestStatus, Version};
 use relay::store::{Store, StoreError};
 use relay::{Answer, Arrival, Arrived, Bounce, Event as HeartEvent, PeerName, Reason};
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -36,11 +39,17 @@ const SPARE_MAX: usize = 64;
 const COMMAND_CHUNK: usize = 4 << 10;
 /// The same until a connection has brought its first mail.
 const SILENT_CHUNK: usize = 1 << 10;
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long a connection may stay that has yet to show who it is.
+const NOBODY_MAX: Duration = Duration::from_secs(120);
 
 /// What all connections share.
 pub struct Dock {
     /// The configuration in force.
     pub config: RwLock<Arc<Config>>,
+    /// TLS under that configuration.
+    tls: RwLock<Arc<Tls>>,
     /// Where content goes.
     pub store: Arc<dyn Store>,
     /// Who decides.
@@ -61,6 +70,7 @@ impl Dock {
     /// A dock for this house.
     pub fn new(
         config: Arc<Config>,
+        tls: Arc<Tls>,
         store: Arc<dyn Store>,
         heart: Heart,
         clock: Clock,
@@ -68,7 +78,8 @@ impl Dock {
     ) -> Self {
         let (sessions, listeners) = (Mutex::default(), Listeners::default());
         let buffers = Buffers::default();
-        Self { config: RwLock::new(config), store, heart, clock, sessions, listeners, buffers, stop }
+        let (config, tls) = (RwLock::new(config), RwLock::new(tls));
+        Self { config, tls, store, heart, clock, sessions, listeners, buffers, stop }
     }
 
     /// The configuration in force.
@@ -76,19 +87,22 @@ impl Dock {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The peer that connects from this address: the one with the narrowest network around it.
-    pub fn peer_at(config: &Config, address: IpAddr) -> Option<PeerName> {
-        let around = config.links.iter().flat_map(|link| {
-            let of_link = link.from.iter().filter(move |n| n.contains(address));
-            of_link.map(move |n| (n.bits(), &link.peer))
-        });
-        around.max_by_key(|(bits, _)| *bits).map(|(_, peer)| peer.clone())
+    /// TLS under the configuration in force.
+    pub fn tls(&self) -> Arc<Tls> {
+        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Take another configuration. Connections that stand keep theirs.
+    pub fn configure(&self, config: Arc<Config>, tls: Arc<Tls>) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
     /// A place for one more connection of a peer, or `None` when it has all that it may have.
     fn enter(self: &Arc<Self>, config: &Config, peer: &PeerName) -> Option<Place> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = config.links.iter().find(|l| l.peer == *peer).map_or(0, |l| l.sessions_max);
+        let link = config.links.iter().find(|l| l.peer == *peer);
+        let most = link.map_or(who::NOBODIES_MAX, |l| l.sessions_max);
         let all: usize = sessions.values().sum();
         let count = sessions.entry(peer.clone()).or_default();
         if *count >= most || all >= config.limits.sessions_max {
@@ -119,8 +133,8 @@ impl Drop for Place {
     }
 }
 
-/// Accept connections until the house stops.
-pub async fn listen(dock: Arc<Dock>, listener: TcpListener, tasks: TaskTracker) {
+/// Accept connections until the house stops. `implicit`: they are under TLS from their first octet.
+pub async fn listen(dock: Arc<Dock>, listener: TcpListener, tasks: TaskTracker, implicit: bool) {
     let mut stop = dock.stop.clone();
     loop {
         let accepted = tokio::select! {
@@ -130,7 +144,7 @@ pub async fn listen(dock: Arc<Dock>, listener: TcpListener, tasks: TaskTracker) 
         match accepted {
             Ok((socket, address)) => {
                 let dock = Arc::clone(&dock);
-                tasks.spawn(async move { receive(dock, socket, address).await });
+                tasks.spawn(async move { receive(dock, socket, address, implicit).await });
             }
             Err(error) => {
                 // Out of descriptors, most likely: a moment's rest instead of a spin.
@@ -141,32 +155,40 @@ pub async fn listen(dock: Arc<Dock>, listener: TcpListener, tasks: TaskTracker) 
     }
 }
 
-async fn receive(dock: Arc<Dock>, socket: TcpStream, address: SocketAddr) {
-    let config = dock.config();
-    let Some(peer) = Dock::peer_at(&config, address.ip()) else {
-        tracing::warn!(%address, "stranger turned away: no peer is configured for this address");
-        dock.listeners.stranger(address.ip());
-        let reply = Reply::new(554, None, "5.7.1 No MM4 service for your address");
-        turn_away(socket, &config, &reply).await;
-        return;
+async fn receive(dock: Arc<Dock>, socket: TcpStream, address: SocketAddr, implicit: bool) {
+    let (config, tls) = (dock.config(), dock.tls());
+    let peer = match who::at(&config, address.ip()) {
+        Some(peer) => peer,
+        None if who::may_be_known(&config, &tls) => PeerName::new(who::NOBODY_YET),
+        None => {
+            tracing::warn!(%address, "stranger turned away: no peer is configured for this address");
+            dock.listeners.stranger(address.ip());
+            let reply = Reply::new(554, None, "5.7.1 No MM4 service for your address");
+            return turn_away(socket, &config, &reply, implicit).await;
+        }
     };
-    let Some(_place) = dock.enter(&config, &peer) else {
+    let Some(place) = dock.enter(&config, &peer) else {
         tracing::warn!(%address, %peer, "turned away: too many connections");
-        turn_away(socket, &config, &Reply::later(421, 7, 0, "Too many connections, try again later")).await;
-        return;
+        let reply = Reply::later(421, 7, 0, "Too many connections, try again later");
+        return turn_away(socket, &config, &reply, implicit).await;
     };
     let _ = socket.set_nodelay(true);
     let span = tracing::debug_span!("session", %peer, %address);
-    let reader = Reader { dock: Arc::clone(&dock), config, peer, address, socket };
+    let stream = Stream::Plain(socket);
+    let reader = Reader { dock: Arc::clone(&dock), config, tls, peer, address, stream, place };
     let clock = dock.clock.clone();
     let whole = reader.config.limits.session_max;
-    let ended = clock.within(whole, reader.run()).instrument(span).await;
+    let ended = clock.within(whole, reader.run(implicit)).instrument(span).await;
     if ended.is_none() {
         tracing::info!(%address, "connection closed after {} s", whole.as_secs());
     }
 }
 
-async fn turn_away(mut socket: TcpStream, config: &Config, reply: &Reply) {
+async fn turn_away(mut socket: TcpStream, config: &Config, reply: &Reply, implicit: bool) {
+    if implicit {
+        // Words would need a handshake, which is more than a stranger gets.
+        return;
+    }
     let mut session = Session::new(&config.host_name, Limits::default(), Capabilities::default());
     session.turn_away(reply);
     let output = std::mem::take(session.output());
@@ -181,20 +203,33 @@ async fn turn_away(mut socket: TcpStream, config: &Config, reply: &Reply) {
 struct Reader {
     dock: Arc<Dock>,
     config: Arc<Config>,
+    tls: Arc<Tls>,
     peer: PeerName,
     address: SocketAddr,
-    socket: TcpStream,
+    stream: Stream,
+    place: Place,
 }
 
 impl Reader {
-    async fn run(mut self) {
-        let mut session =
-            Session::new(&self.config.host_name, self.config.limits.smtp, Capabilities::default());
+    async fn run(mut self, implicit: bool) {
+        let offer = who::offer(&self.config, &self.tls, &self.peer);
+        let mut session = Session::new(&self.config.host_name, self.config.limits.smtp, offer);
+        if implicit {
+            session = session.under_tls();
+            let Some(stream) = secured(&self.dock.clock, &self.tls, self.stream).await else { return };
+            self.stream = stream;
+            if let Err(reply) = self.identify(&mut session) {
+                session.turn_away(&reply);
+            }
+        }
         session.greet();
         // Many connections say nothing for hours: what they hold meanwhile is small. What a mail needs is boxed.
         let mut buffer: Vec<u8> = Vec::with_capacity(SILENT_CHUNK);
         let mut intake: Option<Box<Intake>> = None;
         let mut stop = self.dock.stop.clone();
+        let born = self.dock.clock.now();
+        // Said in answer to the EHLO that comes under TLS: before it, and closing, it would be lost.
+        let mut refusal: Option<Reply> = None;
         loop {
             let mut start = 0;
             // Everything that has come, until nothing more can be had from it.
@@ -231,7 +266,13 @@ impl Reader {
                     }
                     Event::ContentDropped | Event::Reset => intake = None,
                     Event::Refused(why) => tracing::debug!(?why, "command refused"),
-                    Event::Hello { name, .. } => tracing::debug!(%name, "greeted"),
+                    Event::Hello { name, .. } => {
+                        tracing::debug!(%name, "greeted");
+                        if let Some(reply) = &refusal {
+                            session.output().clear();
+                            session.turn_away(reply);
+                        }
+                    }
                     Event::Recipient(_) | Event::StartTls | Event::Undecided | Event::Flush => {}
                 }
                 start += used;
@@ -241,10 +282,21 @@ impl Reader {
             };
             buffer.drain(..start);
             if !self.flush(&mut session).await || over {
-                let _ = self.socket.shutdown().await;
+                let _ = self.stream.shutdown().await;
                 return;
             }
+            if session.phase() == Phase::Handshake {
+                let Some(stream) = secured(&self.dock.clock, &self.tls, self.stream).await else { return };
+                self.stream = stream;
+                session.tls_started();
+                refusal = self.identify(&mut session).err();
+                continue;
+            }
             let patience = match session.phase() {
+                // Whatever it says meanwhile: who it is is all that counts.
+                _ if !self.is_known() || refusal.is_some() => {
+                    NOBODY_MAX.saturating_sub(self.dock.clock.now().since(born))
+                }
                 Phase::Content => self.config.limits.content_idle,
                 _ => self.config.limits.idle,
             };
@@ -252,7 +304,7 @@ impl Reader {
             let clock = self.dock.clock.clone();
             let idle = matches!(session.phase(), Phase::Command);
             let read = tokio::select! {
-                read = clock.within(patience, self.socket.read_buf(&mut buffer)) => read,
+                read = clock.within(patience, self.stream.read_buf(&mut buffer)) => read,
                 // Between messages a stop is heard at once; a message that has begun is taken to its end.
                 () = until_stop(&mut stop), if idle => {
                     session.turn_away(&Reply::later(421, 3, 2, "Service is stopping, try again later"));
@@ -273,6 +325,30 @@ impl Reader {
                 }
             }
         }
+    }
+
+    fn is_known(&self) -> bool {
+        self.peer.as_str() != who::NOBODY_YET
+    }
+
+    /// Decide once more who this is, now that it may have shown a certificate. What to tell whom it is not.
+    fn identify(&mut self, session: &mut Session) -> Result<(), Reply> {
+        let chain = self.stream.chain();
+        let peer = who::under_tls(&self.config, &self.tls, self.address.ip(), chain).map_err(|why| {
+            tracing::warn!(peer = %self.peer, address = %self.address, "turned away under TLS: {why}");
+            session.offer(Capabilities::default());
+            Reply::never(554, 7, 1, &format!("Not known here: {why}"))
+        })?;
+        if peer != self.peer {
+            let Some(place) = self.dock.enter(&self.config, &peer) else {
+                tracing::warn!(address = %self.address, %peer, "turned away: too many connections");
+                return Err(Reply::later(421, 7, 0, "Too many connections, try again later"));
+            };
+            (self.place, self.peer) = (place, peer);
+        }
+        tracing::debug!(peer = %self.peer, address = %self.address, "under TLS: {}", self.stream.facts());
+        session.offer(who::offer(&self.config, &self.tls, &self.peer));
+        Ok(())
     }
 
     /// Why this envelope sender may not speak for this peer, if it may not.
@@ -299,7 +375,7 @@ impl Reader {
         }
         let patience = self.config.limits.idle;
         let clock = self.dock.clock.clone();
-        matches!(clock.within(patience, self.socket.write_all(&output)).await, Some(Ok(())))
+        matches!(clock.within(patience, self.stream.write_all(&output)).await, Some(Ok(())))
     }
 
     /// A whole mail: read its header, ask the heart, and say what the heart says.
@@ -401,6 +477,17 @@ impl Reader {
             content: content.filter(|_| is_request),
         })
     }
+}
+
+/// The same connection under TLS.
+async fn secured(clock: &Clock, tls: &Tls, stream: Stream) -> Option<Stream> {
+    let Stream::Plain(socket) = stream else { return Some(stream) };
+    match clock.within(HANDSHAKE, tls.accept(socket)).await {
+        Some(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
+        Some(Err(why)) => tracing::warn!("no TLS: {why}"),
+        None => tracing::warn!("no TLS within {} s", HANDSHAKE.as_secs()),
+    }
+    None
 }
 
 /// A mail that came back, if that is what it is (RFC 3464).

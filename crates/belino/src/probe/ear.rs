@@ -10,7 +10,7 @@ use crate::admin::{Request, Response};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dock::listeners::{Heard, Token};
-use crate::dock::mm4::Dock;
+use crate::dock::who;
 use crate::serve::socket_path;
 use anyhow::{Context as _, bail};
 use relay::PeerName;
@@ -171,7 +171,7 @@ impl Door {
     async fn receive(&self, mut socket: TcpStream, address: SocketAddr) {
         let limits = &self.config.limits;
         let mut session = Session::new(&self.config.host_name, limits.smtp, Capabilities::default());
-        match Dock::peer_at(&self.config, address.ip()) {
+        match who::at(&self.config, address.ip()) {
             Some(peer) if peer == self.peer => session.greet(),
             Some(_) => {
                 session.turn_away(&Reply::later(421, 3, 2, "Service is being tested, try again later"))

@@ -45,6 +45,8 @@ pub fn has(program: &str, package: &str) -> bool {
 
 /// What the configuration of relay A is made of.
 pub struct Setup {
+    /// Lines for `[mm4]`.
+    pub mm4: String,
     /// Lines for `[limits]`.
     pub limits: String,
     /// Lines for `[retry]`.
@@ -75,6 +77,7 @@ impl Default for Setup {
     fn default() -> Self {
         let empty = String::new;
         Self {
+            mm4: empty(),
             limits: empty(),
             retry: empty(),
             local: empty(),
@@ -97,6 +100,8 @@ pub struct World {
     pub b: Peer,
     pub c: Peer,
     pub address: SocketAddr,
+    /// Where it listens under TLS from the first octet, if it does.
+    pub tls_address: Option<SocketAddr>,
     /// Where it listens for HTTP, if it does.
     pub http: Option<SocketAddr>,
     setup: Setup,
@@ -117,19 +122,20 @@ impl World {
         let b = Peer::new("b", Ipv4Addr::new(127, 0, 0, 2));
         let c = Peer::new("c", Ipv4Addr::new(127, 0, 0, 3));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut world = Self { folder, b, c, address, http: None, setup, process: None, stdout: None };
+        let mut world =
+            Self { folder, b, c, address, tls_address: None, http: None, setup, process: None, stdout: None };
         world.start();
         world
     }
 
     fn write_config(&self) {
-        let Setup { limits, retry, local, b, b_hosts, c, more, .. } = &self.setup;
+        let Setup { mm4, limits, retry, local, b, b_hosts, c, more, .. } = &self.setup;
         let c_at = self.c.address;
         let b_at = self.b.address.to_string();
         let b_at = b_hosts.iter().chain([&b_at]).cloned().collect::<Vec<_>>().join("\", \"");
         let disk = if limits.contains("disk_free_min") { "" } else { "disk_free_min = 0\n" };
         let text = format!(
-            "[relay]\ndomain = \"mms.a.example\"\ndata = \"data\"\n\n[mm4]\nlisten = [\"127.0.0.1:{}\"]\n\n\
+            "[relay]\ndomain = \"mms.a.example\"\ndata = \"data\"\n\n[mm4]\nlisten = [\"127.0.0.1:{}\"]\n{mm4}\n\
              [limits]\n{disk}{limits}\n[retry]\n{retry}\n\
              [[local]]\nprefixes = [\"+1202555010\"]\ndock = \"mailbox\"\n{local}\n\
              [[peer]]\nname = \"b\"\ndomains = [\"mms.b.example\"]\nhosts = [\"{b_at}\"]\nfrom = [\"127.0.0.2\", \"127.0.0.22\"]\n\
@@ -183,7 +189,9 @@ impl World {
             panic!("the relay did not start: {line:?}\n{}", self.log());
         };
         let (address, http) = address.split_once(" http ").map_or((address, None), |(a, h)| (a, Some(h)));
-        self.address = address.parse().unwrap();
+        let mut addresses = address.split(' ').map(|a| a.parse().unwrap());
+        self.address = addresses.next().unwrap();
+        self.tls_address = addresses.next();
         self.http = http.map(|h| h.parse().unwrap());
         self.stdout = Some(stdout);
         self.process = Some(process);
@@ -361,8 +369,13 @@ impl Drop for World {
 
 /// An SMTP client written by hand, line by line.
 pub struct Client {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Octets>>,
 }
+
+/// A socket, or what lies over it.
+pub trait Octets: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Octets for T {}
 
 impl Client {
     /// Connect from a local address.
@@ -370,7 +383,18 @@ impl Client {
         let socket = socket_from(from, to);
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { reader: BufReader::new(socket) }
+        Self::over(Box::new(socket))
+    }
+
+    /// A client over this.
+    pub fn over(octets: Box<dyn Octets>) -> Self {
+        Self { reader: BufReader::new(octets) }
+    }
+
+    /// What is under it. Nothing may have been read ahead.
+    pub fn into_octets(self) -> Box<dyn Octets> {
+        assert!(self.reader.buffer().is_empty(), "octets were read ahead");
+        self.reader.into_inner()
     }
 
     /// Connect, hear the greeting, say EHLO.
@@ -386,7 +410,7 @@ impl Client {
     pub fn try_greeted(from: std::net::IpAddr, to: SocketAddr) -> Option<Self> {
         let socket = try_socket_from(from, to)?;
         socket.set_read_timeout(Some(PATIENCE)).ok()?;
-        let mut client = Self { reader: BufReader::new(socket) };
+        let mut client = Self::over(Box::new(socket));
         if !client.reply().starts_with("220") {
             return None;
         }

@@ -173,7 +173,8 @@ impl Exchange {
 enum State {
     Greeting,
     Ehlo,
-    Helo,
+    /// With the words in which `EHLO` was refused.
+    Helo(Reply),
     Idle,
     StartTls,
     Handshake,
@@ -231,7 +232,7 @@ impl Session {
     pub const fn stage(&self) -> Stage {
         match &self.state {
             State::Greeting => Stage::Greeting,
-            State::Ehlo | State::Helo => Stage::Hello,
+            State::Ehlo | State::Helo(_) => Stage::Hello,
             State::Idle => Stage::Idle,
             State::StartTls | State::Handshake => Stage::StartTls,
             State::Commands(exchange) => exchange.awaits.stage(),
@@ -317,6 +318,11 @@ impl Session {
                 Event::Farewell
             }
             State::Over(Some(trouble)) => Event::Ended(trouble.clone()),
+            // Refused with its last word: it says more than the silence behind it.
+            State::Helo(reply) => {
+                let reply = reply.clone();
+                self.fail(Trouble::Refused { stage, reply })
+            }
             _ => self.fail(Trouble::Lost { stage }),
         }
     }
@@ -370,7 +376,7 @@ impl Session {
     /// taking it would shift every later reply by one.
     fn answers_too_early(&self) -> bool {
         let single = match self.state {
-            State::Ehlo | State::Helo | State::StartTls | State::Quit => true,
+            State::Ehlo | State::Helo(_) | State::StartTls | State::Quit => true,
             State::Commands(_) => !self.capabilities.pipelining,
             _ => false,
         };
@@ -387,17 +393,17 @@ impl Session {
                 self.say_hello();
                 None
             }
-            State::Ehlo | State::Helo if reply.is_positive() => {
+            State::Ehlo | State::Helo(_) if reply.is_positive() => {
                 self.state = State::Idle;
                 Some(Event::Ready)
             }
             State::Ehlo if reply.is_permanent() => {
                 self.capabilities = Capabilities::default();
                 self.output.extend_from_slice(format!("HELO {}\r\n", self.name).as_bytes());
-                self.state = State::Helo;
+                self.state = State::Helo(reply);
                 None
             }
-            State::Greeting | State::Ehlo | State::Helo if !reply.is_intermediate() => {
+            State::Greeting | State::Ehlo | State::Helo(_) if !reply.is_intermediate() => {
                 Some(self.end(Trouble::Refused { stage, reply }))
             }
             State::StartTls if reply.code() == 220 && more_follows => {

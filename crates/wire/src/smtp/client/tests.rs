@@ -103,6 +103,16 @@ fn helo_where_ehlo_is_unknown() {
 }
 
 #[test]
+fn who_refuses_ehlo_and_closes_has_said_why() {
+    let mut session = session();
+    feed(&mut session, "220 old\r\n");
+    take(&mut session);
+    assert_eq!(feed(&mut session, "554 5.7.1 not you\r\n"), Event::NeedMore);
+    let Event::Ended(trouble) = session.lost() else { panic!("a trouble") };
+    assert_eq!(trouble.to_string(), "refused at EHLO: 554 5.7.1 not you");
+}
+
+#[test]
 fn a_refused_greeting() {
     for (said, expected_421) in
         [("554 5.7.1 no\r\n", false), ("421 busy\r\n", true), ("450 later\r\n", false)]
@@ -378,8 +388,11 @@ fn quit_is_a_farewell_whatever_comes() {
 /// Both sessions joined back to back, with content sent as a house would.
 fn exchange(contents: &[Vec<u8>], chunk: usize) -> Vec<Vec<u8>> {
     let mut client = session();
-    let mut server =
-        server::Session::new("mms.b.example", Limits::default(), server::Capabilities { starttls: true });
+    let mut server = server::Session::new(
+        "mms.b.example",
+        Limits::default(),
+        server::Capabilities { starttls: true, ..server::Capabilities::default() },
+    );
     server.greet();
     let (mut to_client, mut to_server) = (Vec::new(), Vec::new());
     let (mut received, mut current, mut sent, mut done) = (Vec::new(), Vec::new(), 0, 0);

@@ -9,6 +9,9 @@ use std::fmt;
 pub struct Capabilities {
     /// Whether `STARTTLS` is offered while the connection is in the clear.
     pub starttls: bool,
+    /// Whether nothing but greetings, `NOOP`, `STARTTLS` and `QUIT` is answered while the connection is in the clear;
+    /// anything else is refused with `530 5.7.0` (RFC 3207 4).
+    pub tls_required: bool,
 }
 
 /// The reverse path and its parameters.
@@ -96,6 +99,8 @@ pub enum Refusal {
     Parameter,
     /// More recipients than [`Limits::recipients_max`](crate::smtp::Limits::recipients_max).
     TooManyRecipients,
+    /// Something that has to wait for TLS.
+    NeedsTls,
     /// The declared size is over [`Limits::message_size_max`](crate::smtp::Limits::message_size_max).
     DeclaredTooBig(u64),
 }

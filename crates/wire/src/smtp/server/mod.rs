@@ -85,6 +85,18 @@ impl Session {
         Self { host, limits, capabilities, state: State::Silent, errors: 0, tls: false, output: Vec::new() }
     }
 
+    /// The same on a connection that is under TLS from its first octet (RFC 8314 3).
+    #[must_use]
+    pub fn under_tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Offer something else from now on: the house has learnt who the peer is.
+    pub fn offer(&mut self, capabilities: Capabilities) {
+        self.capabilities = capabilities;
+    }
+
     /// Queues the `220` greeting. Does nothing the second time.
     pub fn greet(&mut self) {
         if matches!(self.state, State::Silent) {
@@ -234,7 +246,12 @@ impl Session {
             Some(at) => (&text[..at], text[at + 1..].trim_start_matches([' ', '\t'])),
             None => (text, ""),
         };
-        match verb.to_ascii_uppercase().as_str() {
+        let verb = verb.to_ascii_uppercase();
+        let in_the_clear = matches!(verb.as_str(), "HELO" | "EHLO" | "NOOP" | "STARTTLS" | "QUIT");
+        if self.capabilities.tls_required && !self.tls && !in_the_clear && !is_http(&verb) {
+            return self.refused(Refusal::NeedsTls, b"530 5.7.0 Must issue a STARTTLS command first\r\n");
+        }
+        match verb.as_str() {
             "HELO" => self.hello(argument, false),
             "EHLO" => self.hello(argument, true),
             "MAIL" => self.mail(argument),
@@ -266,8 +283,7 @@ impl Session {
             "STARTTLS" if self.capabilities.starttls && !self.tls => self.start_tls(argument, more_follows),
             "STARTTLS" | "AUTH" | "EXPN" | "ETRN" | "TURN" | "ATRN" | "BDAT" | "BURL" | "SEND" | "SOML"
             | "SAML" => self.refused(Refusal::NotOffered, b"502 5.5.1 Not offered\r\n"),
-            "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT" | "PATCH"
-            | "PRI" => {
+            verb if is_http(verb) => {
                 self.violated(Violation::Http);
                 None
             }
@@ -467,6 +483,12 @@ fn take_line(input: &[u8], line_max: usize) -> Result<Option<&[u8]>, Violation> 
             }
         }
     }
+}
+
+/// Verbs of HTTP: whoever says them was sent here by somebody else.
+fn is_http(verb: &str) -> bool {
+    let verbs = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH", "PRI"];
+    verbs.contains(&verb)
 }
 
 fn strip_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {

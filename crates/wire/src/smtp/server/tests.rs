@@ -328,7 +328,7 @@ fn s_15_lines_of_any_length_in_content() {
 
 #[test]
 fn s_17_starttls_forgets_everything() {
-    let offer = Capabilities { starttls: true };
+    let offer = Capabilities { starttls: true, ..Capabilities::default() };
     let mut house = House::new(Limits::default(), offer);
     house.feed(b"EHLO a\r\nMAIL FROM:<>\r\nSTARTTLS\r\n");
     assert!(house.tls_asked && house.session.phase() == Phase::Handshake);
@@ -340,12 +340,33 @@ fn s_17_starttls_forgets_everything() {
     assert!(!String::from_utf8_lossy(&house.output).contains("STARTTLS\r\n"));
 }
 
+#[test]
+fn s_16_nothing_is_taken_in_the_clear_where_tls_is_required() {
+    let offer = Capabilities { starttls: true, tls_required: true };
+    let mut house = House::new(Limits::default(), offer);
+    house.feed(b"HELO a\r\nEHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nRSET\r\nNOOP\r\nVRFY a\r\n");
+    assert_eq!(house.codes(), [220, 250, 250, 530, 530, 530, 530, 250, 530]);
+    assert!(String::from_utf8_lossy(&house.output).contains("530 5.7.0 Must issue a STARTTLS command first"));
+    house.feed(b"STARTTLS\r\n");
+    house.session.tls_started();
+    house.output.clear();
+    house.feed(b"EHLO a\r\nMAIL FROM:<>\r\n");
+    assert_eq!(house.codes(), [250, 250]);
+    // Under TLS from the first octet: nothing more is asked, and nothing offered.
+    let mut session = Session::new("mms.b.example", Limits::default(), offer).under_tls();
+    session.greet();
+    session.advance(b"EHLO a\r\n");
+    assert!(!String::from_utf8_lossy(session.output()).contains("STARTTLS"));
+    assert!(matches!(session.advance(b"MAIL FROM:<>\r\n").1, Event::Sender(_)));
+}
+
 /// Threat 2: one chunk, and every split; only what arrives with the command itself is seen here.
 #[test]
 fn x_09_bytes_behind_starttls_end_the_session() {
     let program = b"EHLO a\r\nSTARTTLS\r\nNOOP\r\n";
     for split in 0..program.len() {
-        let mut house = House::new(Limits::default(), Capabilities { starttls: true });
+        let mut house =
+            House::new(Limits::default(), Capabilities { starttls: true, ..Capabilities::default() });
         house.feed(&program[..split]);
         house.feed(&program[split..]);
         assert_eq!(house.ending, Some(Ending::Violation(Violation::BytesBehindStartTls)), "split {split}");

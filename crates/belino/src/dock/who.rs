@@ -1,0 +1,61 @@
+//! Who is at the other end of an incoming connection: one configured peer, or nobody.
+//!
+//! Owns: the rule, by address, by certificate, or by both, and what may be said to whom before it is known. Never knows:
+//! sockets. What is asked in the clear is asked anew under TLS.
+
+use crate::config::{Config, Link};
+use crate::tls::Tls;
+use relay::PeerName;
+use rustls::pki_types::CertificateDer;
+use std::net::IpAddr;
+use wire::smtp::server::Capabilities;
+
+/// What a connection is called whose certificate has yet to tell who it is. No peer can be configured by that name.
+pub const NOBODY_YET: &str = "(nobody yet)";
+/// Connections of that kind at once.
+pub const NOBODIES_MAX: usize = 100;
+
+/// The peer that connects from this address: the one with the narrowest network around it.
+pub fn at(config: &Config, address: IpAddr) -> Option<PeerName> {
+    let around = config.links.iter().flat_map(|link| {
+        let of_link = link.from.iter().filter(move |n| n.contains(address));
+        of_link.map(move |n| (n.bits(), &link.peer))
+    });
+    around.max_by_key(|(bits, _)| *bits).map(|(_, peer)| peer.clone())
+}
+
+/// Whether somebody at an address of nobody's may show a certificate and be known by it.
+pub fn may_be_known(config: &Config, tls: &Tls) -> bool {
+    tls.can_serve() && config.links.iter().any(Link::is_known_by_certificate)
+}
+
+/// The peer at the other end of a connection under TLS, once more.
+///
+/// # Errors
+/// Why it is none: no peer at all, or one at this address whose certificate this is not.
+pub fn under_tls(
+    config: &Config,
+    tls: &Tls,
+    address: IpAddr,
+    chain: &[CertificateDer<'_>],
+) -> Result<PeerName, String> {
+    let mut known = config.links.iter().filter(|link| link.is_known_by_certificate());
+    if let Some(link) = known.find(|link| !chain.is_empty() && tls.judge_client(&link.peer, chain).is_ok()) {
+        return Ok(link.peer.clone());
+    }
+    let Some(peer) = at(config, address) else {
+        return Err("no peer is configured for this address and certificate".into());
+    };
+    let must = config.links.iter().any(|link| link.peer == peer && link.tls.client_certificate);
+    if must || !chain.is_empty() {
+        tls.judge_client(&peer, chain)?;
+    }
+    Ok(peer)
+}
+
+/// What is offered to this peer, or to nobody, and what is asked of it first.
+pub fn offer(config: &Config, tls: &Tls, peer: &PeerName) -> Capabilities {
+    let link = config.links.iter().find(|link| link.peer == *peer);
+    let tls_required = link.is_none_or(|l| l.tls.mode.is_required() || l.tls.client_certificate);
+    Capabilities { starttls: tls.can_serve(), tls_required }
+}

@@ -41,8 +41,8 @@ pub struct Step {
 
 impl Dock {
     /// A connection of this peer that has just been accepted.
-    pub fn new(host: &str, peer: PeerName) -> Self {
-        let mut session = Session::new(host, Limits::default(), Capabilities::default());
+    pub fn new(host: &str, peer: PeerName, limits: Limits) -> Self {
+        let mut session = Session::new(host, limits, Capabilities::default());
         session.greet();
         Self { session, buffer: Vec::new(), intake: None, address: peer.clone(), peer, deadline: 0 }
     }

@@ -158,6 +158,11 @@ impl Net {
         heard.then(|| Delivery { at, conn, side: from.other(), octets: Vec::new() })
     }
 
+    /// A node is out of reach: its connections carry nothing any more, and nobody is told.
+    pub fn sever(&mut self, node: usize) {
+        self.conns.values_mut().filter(|c| c.ends.contains(&node)).for_each(|c| c.is_cut = true);
+    }
+
     /// A process dies: its connections, with the side that it had.
     pub fn of_node(&self, node: usize) -> Vec<(ConnId, Side)> {
         let mut found = Vec::new();

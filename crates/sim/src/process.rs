@@ -28,7 +28,7 @@ impl World {
     // ---- life and death ----
 
     pub(crate) fn start(&mut self, relay: usize) {
-        let now = self.time();
+        let now = self.time(relay);
         let node = &mut self.relays[relay];
         if node.process.is_some() {
             return;
@@ -55,7 +55,8 @@ impl World {
             }
             Err(error) => self.checks.broken.push(format!("{} does not start: {error}", node.name)),
         }
-        let view = View { name: self.relays[relay].name, disk: &self.relays[relay].disk };
+        let node = &self.relays[relay];
+        let view = View { name: node.name, disk: &node.disk, house: &node.house };
         self.checks.restarted(relay, &view);
         self.story.tell(self.now, NAMES[relay], "starts", &[], String::new);
         self.settle(relay);
@@ -84,12 +85,16 @@ impl World {
     // ---- the heart ----
 
     pub(crate) fn fresh_id(&mut self, relay: usize) -> MmId {
-        MmId::new(self.time().millis(), 0, self.relays[relay].dice.roll())
+        MmId::new(self.time(relay).millis(), 0, self.relays[relay].dice.roll())
     }
 
     pub(crate) fn tell_heart(&mut self, relay: usize, mm: MmId, event: Event, ticket: Option<u64>) {
+        self.put_in(relay, Input::Event { mm, event, ticket });
+    }
+
+    pub(crate) fn put_in(&mut self, relay: usize, input: Input) {
         let Some(process) = &mut self.relays[relay].process else { return };
-        process.inbox.push_back(Input::Event { mm, event, ticket });
+        process.inbox.push_back(input);
         self.settle(relay);
     }
 
@@ -142,7 +147,7 @@ impl World {
 
     /// What the heart says next: first all about what it was told, then about the next input, then about the time.
     fn next_output(&mut self, relay: usize) -> Option<Output> {
-        let now = self.time();
+        let now = self.time(relay);
         let process = self.relays[relay].process.as_mut()?;
         loop {
             if let Some(output) = process.shard.poll() {
@@ -162,7 +167,7 @@ impl World {
 
     fn look_ahead(&mut self, relay: usize) {
         let (time, epoch, waiting) =
-            (self.time(), self.relays[relay].epoch, self.relays[relay].disk.is_waiting());
+            (self.time(relay), self.relays[relay].epoch, self.relays[relay].disk.is_waiting());
         let Some(process) = &mut self.relays[relay].process else { return };
         let flush = waiting && !process.flushing;
         process.flushing |= flush;
@@ -277,7 +282,7 @@ impl World {
         let known = node.house.peer(&peer).is_some();
         match node.process.as_mut().filter(|_| known) {
             Some(process) => {
-                process.docks.insert(conn, Dock::new(node.name, peer));
+                process.docks.insert(conn, Dock::new(node.name, peer, node.limits));
                 self.listen(relay, conn);
             }
             None => self.close(conn, Side::Server),

@@ -12,16 +12,20 @@ use crate::dock::Dock;
 use crate::line::Line;
 use crate::net::ConnId;
 use mms::{Address, Domain};
-use relay::house::{Local, Transit, TransitMode};
+use relay::house::{Local, MailFrom, NumberForm, Profile, ResponseStyle, Transit, TransitMode};
 use relay::store::{Outcome, StoreError};
 use relay::{Errand, House, Input, Peer, PeerName, Shard, Token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use wire::smtp::Limits;
 
 /// Names of all nodes; the last one is hostile.
 pub const NAMES: [&str; 5] = ["a", "b", "h", "c", "x"];
 /// The place of the hostile peer.
 pub const X: usize = 4;
+
+/// The place of the hub.
+pub const HUB: usize = 2;
 
 /// Digits before the last one of a relay's users, as its peers know them.
 pub const fn prefix(node: usize) -> &'static str {
@@ -77,7 +81,7 @@ pub fn house(node: usize, dice: &mut Dice) -> House {
         peers.push(peer(NAMES[X], &[of(X)]));
     }
     for peer in &mut peers {
-        peer.profile.acknowledged_reports = dice.below(2) == 0;
+        vary(&mut peer.profile, dice);
     }
     let mut house = House {
         locals: vec![Local::mailboxes(vec![of(node).to_owned()])],
@@ -86,6 +90,37 @@ pub fn house(node: usize, dice: &mut Dice) -> House {
     };
     house.limits.in_flight_max = dice.between(1, 8) as usize;
     house
+}
+
+/// Peers differ; each link has habits of its own.
+fn vary(profile: &mut Profile, dice: &mut Dice) {
+    let mut one_in = |n| dice.below(n) == 0;
+    profile.acknowledged_reports = one_in(2);
+    profile.null_sender = one_in(3);
+    profile.quote_ids = one_in(4);
+    profile.own_senders = one_in(3);
+    profile.expects_response = !one_in(8);
+    if one_in(3) {
+        profile.mail_from = MailFrom::System;
+    }
+    if one_in(4) {
+        profile.response_style = ResponseStyle::Collective;
+    }
+    if one_in(4) {
+        profile.number_form = NumberForm::Plus;
+    }
+    profile.split_recipients = one_in(6);
+    if one_in(6) {
+        profile.recipients_max = 1;
+    }
+    if one_in(6) {
+        profile.rate_max = Some(60);
+    }
+}
+
+/// Whether what a user of `from` sends reaches a user of `to`, in clear weather.
+pub const fn granted(from: usize, to: usize) -> bool {
+    !matches!((from, to), (1, 3) | (3, 1))
 }
 
 /// Results of commits that the heart has not heard yet.
@@ -113,6 +148,10 @@ pub struct Relay {
     pub dice: Dice,
     /// Out of reach until then.
     pub dead_until: u64,
+    /// How far its clock is off, in milliseconds.
+    pub skew: i64,
+    /// What its server sessions accept at most.
+    pub limits: Limits,
     /// How many times slower than others.
     pub slow: u64,
     /// For one planted bug: the domain that each request named in `X-Mms-Originator-System`, by its transaction.

@@ -42,8 +42,12 @@ faults! {
     Write = "failed content writes";
     /// A relay's disk is full for a while.
     Full = "full disks";
+    /// A relay's clock jumps, ahead or back.
+    Clock = "clocks that jumped";
+    /// A relay does not serve its users for a while.
+    Unavailable = "docks out of service";
     /// The hostile peer sends something that it should not.
-    Hostile = "hostile mails";
+    Hostile = "hostile dialogues";
 }
 
 /// How often each fault happened.
@@ -128,7 +132,7 @@ impl Weather {
             flush: odds(dice, 100),
             write: odds(dice, 600),
             flush_delay: if dice.below(3) == 0 { dice.between(1, 20_000) } else { dice.between(1, 400) },
-            spells: dice.below(5),
+            spells: dice.below(9),
         }
     }
 

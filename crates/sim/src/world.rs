@@ -10,15 +10,16 @@ use crate::dock::body_of;
 use crate::hostile::Hostile;
 use crate::net::{ConnId, Delivery, Net, Side};
 use crate::planted::Planted;
-use crate::relays::{BY_HUB, NAMES, Relay, Waiting, X, host, house, node_at, prefix, serves};
+use crate::relays::{BY_HUB, NAMES, Relay, Waiting, X, host, house, node_at, prefix};
 use crate::story::Story;
 use crate::weather::{Fault, Faults, Weather};
 use mms::{ForwardReq, HeaderText, MmId, Party, Timestamp};
 use relay::store::Store;
-use relay::{Errand, Event, Handling, Submission};
+use relay::{Errand, Event, Handling, House, Input, Submission};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
+use wire::smtp::Limits;
 
 /// The clock's beginning, in seconds.
 const BEGINNING: i64 = 1_741_083_330;
@@ -150,10 +151,11 @@ impl World {
         }
         let mut deliveries = 0;
         if world.checks.broken.is_empty() {
-            let view = |r: &'_ Relay| r.name;
-            let views: Vec<View<'_>> =
-                world.relays.iter().map(|r| View { name: view(r), disk: &r.disk }).collect();
-            deliveries = world.checks.at_end(&views, serves);
+            let mut views: Vec<View<'_>> = Vec::new();
+            for r in &world.relays {
+                views.push(View { name: r.name, disk: &r.disk, house: &r.house });
+            }
+            deliveries = world.checks.at_end(&views);
         }
         let submissions = world.checks.submissions() as u64;
         Outcome {
@@ -177,6 +179,11 @@ impl World {
             epoch: 0,
             dice: dice.fork(),
             dead_until: 0,
+            skew: 0,
+            limits: Limits {
+                recipients_max: if dice.below(3) == 0 { dice.between(1, 2) as usize } else { 1000 },
+                ..Limits::default()
+            },
             slow: 1,
             named: std::collections::BTreeMap::new(),
             process: None,
@@ -209,7 +216,9 @@ impl World {
             }
         };
         some(4, 12, clears, || Happening::Submit);
-        some(0, 12, clears + CALM / 3, || Happening::Handle);
+        // Some come together.
+        some(0, 4, 60_000, || Happening::Submit);
+        some(0, 20, clears + CALM / 3, || Happening::Handle);
         some(0, 16, clears, || Happening::Mischief);
         some(0, 3, clears + CALM / 3, || Happening::Mischief);
         let spells = world.weather.spells;
@@ -226,8 +235,9 @@ impl World {
         self.events.push(Reverse(Scheduled { at, number: self.last, what }));
     }
 
-    pub(crate) fn time(&self) -> Timestamp {
-        Timestamp::from_millis(BEGINNING * 1000 + self.now as i64)
+    /// What a relay's clock shows.
+    pub(crate) fn time(&self, relay: usize) -> Timestamp {
+        Timestamp::from_millis(BEGINNING * 1000 + self.now as i64 + self.relays[relay].skew)
     }
 
     fn happens(&mut self, what: Happening) {
@@ -454,6 +464,11 @@ impl World {
         let relay = self.dice.below(X as u64) as usize;
         let ids = self.relays[relay].disk.ledgers(None, true, 50).unwrap_or_default();
         let mm: MmId = *self.dice.pick(&ids)?;
+        if self.dice.below(5) == 0 {
+            self.story.tell(self.now, NAMES[relay], "retry", &[], || mm.to_string());
+            self.tell_heart(relay, mm, Event::RetryNow { in_flight: Vec::new() }, None);
+            return Some(relay);
+        }
         let ways = [Handling::Retrieve, Handling::Read, Handling::Reject, Handling::Defer, Handling::Delete];
         let how = *self.dice.pick(&ways)?;
         let event = Event::Handled { recipient: None, how, report_allowed: self.dice.below(4) > 0 };
@@ -479,14 +494,26 @@ impl World {
     fn spell(&mut self) -> Option<usize> {
         let relay = self.dice.below(X as u64) as usize;
         let length = self.dice.between(10_000, 3_000_000);
-        match self.dice.below(3) {
+        match self.dice.below(6) {
             0 => {
                 self.relays[relay].dead_until = self.now + length;
+                self.net.sever(relay);
                 self.faults.count(Fault::Dead);
             }
             1 => {
                 self.relays[relay].slow = self.dice.between(2, 30);
                 self.faults.count(Fault::Slow);
+            }
+            2 => {
+                let ahead = self.dice.below(2) == 0;
+                let by = self.dice.below(3_600_000) as i64;
+                self.relays[relay].skew += if ahead { by } else { -by };
+                self.faults.count(Fault::Clock);
+                self.tick(relay);
+            }
+            3 => {
+                self.open_docks(relay, false);
+                self.faults.count(Fault::Unavailable);
             }
             _ => {
                 self.relays[relay].disk.fill(true);
@@ -502,5 +529,15 @@ impl World {
         self.relays[relay].dead_until = 0;
         self.relays[relay].slow = 1;
         self.relays[relay].disk.fill(false);
+        self.open_docks(relay, true);
+    }
+
+    /// The operator takes the mailboxes out of service, or back.
+    fn open_docks(&mut self, relay: usize, available: bool) {
+        let mut house = House::clone(&self.relays[relay].house);
+        house.locals.iter_mut().for_each(|local| local.available = available);
+        self.relays[relay].house = Arc::new(house);
+        let house = Arc::clone(&self.relays[relay].house);
+        self.put_in(relay, Input::Reload(house));
     }
 }

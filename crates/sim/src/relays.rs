@@ -99,11 +99,11 @@ fn vary(profile: &mut Profile, dice: &mut Dice) {
     profile.null_sender = one_in(3);
     profile.quote_ids = one_in(4);
     profile.own_senders = one_in(3);
-    profile.expects_response = !one_in(8);
+    profile.expects_response = !one_in(24);
     if one_in(3) {
         profile.mail_from = MailFrom::System;
     }
-    if one_in(4) {
+    if one_in(12) {
         profile.response_style = ResponseStyle::Collective;
     }
     if one_in(4) {

@@ -3,7 +3,7 @@
 //! Owns: time, events, faults, users. Never knows: how a relay works inside (that is `process.rs`), what must hold (that
 //! is `check.rs`).
 
-use crate::check::{Checks, View};
+use crate::check::{Checks, SHORT, View};
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::dock::body_of;
@@ -13,12 +13,13 @@ use crate::planted::Planted;
 use crate::relays::{BY_HUB, NAMES, Relay, Waiting, X, host, house, node_at, prefix};
 use crate::story::Story;
 use crate::weather::{Fault, Faults, Weather};
-use mms::{ForwardReq, HeaderText, MmId, Party, Timestamp};
+use mms::{Expiry, ForwardReq, HeaderText, MmId, Party, Timestamp, Visibility};
 use relay::store::Store;
 use relay::{Errand, Event, Handling, House, Input, Submission};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
+use std::time::Duration;
 use wire::smtp::Limits;
 
 /// The clock's beginning, in seconds.
@@ -436,6 +437,9 @@ impl World {
             subject: Some(HeaderText::cleaned(&format!("MM {}", self.submissions))),
             delivery_report: Some(self.dice.below(2) == 0),
             read_reply: Some(self.dice.below(3) == 0),
+            sender_visibility: (self.dice.below(6) == 0).then_some(Visibility::Hide),
+            expiry: (self.dice.below(6) == 0)
+                .then(|| Expiry::After(Duration::from_secs(self.dice.between(1, SHORT)))),
             ..ForwardReq::default()
         };
         let process = self.relays[relay].process.as_mut()?;
@@ -467,6 +471,11 @@ impl World {
         if self.dice.below(5) == 0 {
             self.story.tell(self.now, NAMES[relay], "retry", &[], || mm.to_string());
             self.tell_heart(relay, mm, Event::RetryNow { in_flight: Vec::new() }, None);
+            return Some(relay);
+        }
+        if self.dice.below(20) == 0 {
+            self.story.tell(self.now, NAMES[relay], "drop", &[], || mm.to_string());
+            self.tell_heart(relay, mm, Event::Drop { why: "not wanted".into() }, None);
             return Some(relay);
         }
         let ways = [Handling::Retrieve, Handling::Read, Handling::Reject, Handling::Defer, Handling::Delete];

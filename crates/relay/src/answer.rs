@@ -115,7 +115,11 @@ fn concerned(turn: &Turn<'_>, all: &[u16], named: &[Party], arrival: &Arrival) -
                 || theirs.number().map(mms::Number::digits).is_some_and(|d| Some(d) == digits)
         })
     };
-    let everybody = named.is_empty() || all.len() == 1;
+    // A peer may write the only recipient in a way that nobody understands; but a response about somebody whom this
+    // transaction had, and who has left it or was settled before, is not about the one who is left.
+    let others = 0..turn.ledger.recipients.len() as u16;
+    let another = || others.clone().any(|i| !all.contains(&i) && is_named(&i));
+    let everybody = named.is_empty() || all.len() == 1 && !another();
     all.iter().copied().filter(|i| waits(i) && (everybody || is_named(i))).collect()
 }
 

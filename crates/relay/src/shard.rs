@@ -720,6 +720,8 @@ impl Shard {
         let ready = self.queues.iter().filter(|(_, queue)| queue.may_send(now, most));
         let mut names: Vec<PeerName> = ready.map(|(name, _)| name.clone()).collect();
         names.retain(|name| self.house.serves(name));
+        // The order must not be chance: with the same inputs the heart puts out the same.
+        names.sort_unstable();
         // One errand of each peer at a time: a long queue delays nobody else.
         while !names.is_empty() {
             names.retain(|name| {

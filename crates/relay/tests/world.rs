@@ -111,6 +111,34 @@ fn o_26_a_response_from_another_peer_is_ignored() {
     assert_eq!(a.ledger(ledger.id), before);
 }
 
+/// The response about one recipient overtakes the peer's `250` and comes once more: it is not about the other one.
+#[test]
+fn a_repeated_response_about_one_recipient_is_not_about_the_other() {
+    let mut a = Driver::new();
+    let ledger = a.submit(submission(u1(), &[b1(), b2()]));
+    let errand = a.errand();
+    let first = res(&errand, RequestStatus::Ok, &[b1()]);
+    a.arrives("b", first.clone());
+    a.carried(&errand, Carried::Told(vec![Told::Taken("250 taken".into()); 2]));
+    a.arrives("b", first);
+    assert_eq!(a.states(ledger.id), [RecipientState::Accepted, RecipientState::Forwarded]);
+    a.arrives("b", res(&errand, RequestStatus::ErrorServiceDenied, &[b2()]));
+    assert_eq!(a.states(ledger.id), [RecipientState::Accepted, RecipientState::Failed]);
+}
+
+/// "Try again" about one recipient, said twice, does not put off the other one, who is still awaited.
+#[test]
+fn a_repeated_try_again_about_one_recipient_is_not_about_the_other() {
+    let mut a = Driver::new();
+    let ledger = a.submit(submission(u1(), &[b1(), b2()]));
+    let errand = a.errand();
+    a.carried(&errand, Carried::Told(vec![Told::Taken("250 taken".into()); 2]));
+    let later = res(&errand, RequestStatus::ErrorNetworkProblem, &[b1()]);
+    a.arrives("b", later.clone());
+    a.arrives("b", later);
+    assert_eq!(a.states(ledger.id), [RecipientState::Queued, RecipientState::Forwarded]);
+}
+
 #[test]
 fn a_dead_peer_costs_nothing_until_it_is_back() {
     let mut a = Driver::new();

@@ -36,6 +36,16 @@ impl Clock {
         }
     }
 
+    /// An instant to measure spans by: it does not jump when the time of day is set. Its beginning means nothing.
+    pub fn steady(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                Timestamp::from_millis(i64::try_from(monotonic() / 1_000_000).unwrap_or(i64::MAX))
+            }
+            Self::Manual(_) => self.now(),
+        }
+    }
+
     /// Move a manual clock on; a system clock moves by itself.
     pub fn advance(&self, span: Duration) {
         if let Self::Manual(time) = self {

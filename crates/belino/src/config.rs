@@ -20,6 +20,7 @@ pub use secret::{Keys, Secret, Token, file as secret_file, guarded as guarded_fi
 pub use tls::{IdentityFiles, LinkTls, TlsMode, TrustFiles};
 pub use values::{ByteSize, Span};
 
+use crate::dock::pace::Rates;
 use relay::House;
 use relay::PeerName;
 use std::net::{IpAddr, SocketAddr};
@@ -70,6 +71,8 @@ pub struct Link {
     pub connections_max: usize,
     /// Its connections to us at once.
     pub sessions_max: usize,
+    /// How fast it may send.
+    pub rates: Rates,
     /// Whether it wants a new connection for every mail.
     pub one_message_per_connection: bool,
 }
@@ -101,6 +104,8 @@ pub struct HouseLimits {
     pub idle: Duration,
     /// How long a connection may be silent inside content.
     pub content_idle: Duration,
+    /// Octets a second that content must come in on average; counted after `content_idle`.
+    pub content_rate_min: u64,
     /// How long a connection may last in all.
     pub session_max: Duration,
     /// How long a connection attempt may take.

@@ -4,4 +4,5 @@ pub mod http;
 pub mod intake;
 pub mod listeners;
 pub mod mm4;
+pub mod pace;
 pub mod who;

@@ -422,7 +422,11 @@ async fn peers(parts: &Parts) -> anyhow::Result<Value> {
         let incoming = sessions.get(&state.peer).copied().unwrap_or(0);
         let link = config.links.iter().find(|l| l.peer == state.peer);
         let tls = link.map(|l| l.tls.mode).unwrap_or_default();
-        rows.push(view::peer(&state, depth, incoming, tls));
+        let mut row = view::peer(&state, depth, incoming, tls);
+        let hits = parts.dock.paces.hits(&state.peer);
+        row["slowed"] = hits.slowed.into();
+        row["refused_for_pace"] = hits.refused.into();
+        rows.push(row);
     }
     Ok(Value::Array(rows))
 }

@@ -317,6 +317,14 @@ pub fn peers(common: &Common, request: &Request, only: Option<&str>) -> anyhow::
                 view::text(&row["gate"]["why"])
             ),
         };
+        let state = match (row["slowed"].as_u64(), row["refused_for_pace"].as_u64()) {
+            (Some(0) | None, Some(0) | None) => state,
+            (slowed, refused) => format!(
+                "{state}; too fast: slowed down {} times, {} mails put off",
+                slowed.unwrap_or(0),
+                refused.unwrap_or(0)
+            ),
+        };
         let (peer, queued) = (view::text(&row["peer"]), view::text(&row["queued"]));
         let (flight, incoming) = (view::text(&row["in_flight"]), view::text(&row["incoming_connections"]));
         let tls = view::text(&row["tls"]);

@@ -5,7 +5,8 @@ use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
 use super::limits::{LimitsPart, RetryPart, heart_limits, house_limits, retry};
 use super::profile::{ProfilePart, name_or_table};
 use super::tls::{self, ClientCertificate, TlsMode};
-use super::{Config, Link, LinkTls, Network, TrustFiles};
+use super::{ByteSize, Config, Link, LinkTls, Network, TrustFiles};
+use crate::dock::pace::Rates;
 use mms::{Address, Domain, HeaderText, MailPath, Number, NumberPlan, Party, Version};
 use relay::HookName;
 use relay::house::{House, Local, Peer, PeerName, Transit, TransitMode};
@@ -146,6 +147,8 @@ pub(super) struct PeerPart {
     pub tls_client_certificate: ClientCertificate,
     connections_max: Option<usize>,
     sessions_max: Option<usize>,
+    mails_per_second: Option<u32>,
+    octets_per_second: Option<ByteSize>,
     #[serde(default)]
     one_message_per_connection: bool,
     #[serde(default)]
@@ -451,9 +454,20 @@ fn peer(part: &PeerPart, resolvers: &[SocketAddr], tls: LinkTls) -> Result<(Peer
         tls,
         connections_max: part.connections_max.unwrap_or(8).max(1),
         sessions_max: part.sessions_max.unwrap_or(100),
+        rates: rates(part)?,
         one_message_per_connection: part.one_message_per_connection,
     };
     Ok((peer, link))
+}
+
+/// How fast a peer may send.
+fn rates(part: &PeerPart) -> Result<Rates, Wrong> {
+    let (mails, octets) = (part.mails_per_second, part.octets_per_second.map(|size| size.0));
+    if mails == Some(0) || octets == Some(0) {
+        let why = "expected at least 1; to take nothing from a peer, give it no address in from";
+        return wrong("per_second", format!("mails_per_second, octets_per_second: {why}"));
+    }
+    Ok(Rates { mails, octets })
 }
 
 /// `host`, `host:port`, `[v6]:port`; without a port, 25.

@@ -8,6 +8,7 @@
 
 use super::intake::{Intake, Taken};
 use super::listeners::Listeners;
+use super::pace::{Paces, Rates, Slowest};
 use super::who;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -58,6 +59,8 @@ pub struct Dock {
     pub clock: Clock,
     /// Connections by peer, and in all.
     sessions: Mutex<HashMap<PeerName, usize>>,
+    /// How fast peers are.
+    pub paces: Paces,
     /// Probes that listen to what a peer answers them.
     pub listeners: Listeners,
     /// Buffers for content, between two uses.
@@ -77,9 +80,9 @@ impl Dock {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (sessions, listeners) = (Mutex::default(), Listeners::default());
-        let buffers = Buffers::default();
+        let (paces, buffers) = (Paces::default(), Buffers::default());
         let (config, tls) = (RwLock::new(config), RwLock::new(tls));
-        Self { config, tls, store, heart, clock, sessions, listeners, buffers, stop }
+        Self { config, tls, store, heart, clock, sessions, paces, listeners, buffers, stop }
     }
 
     /// The configuration in force.
@@ -227,15 +230,22 @@ impl Reader {
         let mut buffer: Vec<u8> = Vec::with_capacity(SILENT_CHUNK);
         let mut intake: Option<Box<Intake>> = None;
         let mut stop = self.dock.stop.clone();
-        let born = self.dock.clock.now();
+        let born = self.dock.clock.steady();
         // Said in answer to the EHLO that comes under TLS: before it, and closing, it would be lost.
         let mut refusal: Option<Reply> = None;
+        let mut rates = self.rates();
+        // When the last command was complete, when content began, and how much of it has come.
+        let (mut heard, mut began, mut received) = (born, born, 0);
         loop {
             let mut start = 0;
+            let before = received;
             // Everything that has come, until nothing more can be had from it.
             let over = loop {
                 let (used, event) = session.advance(&buffer[start..]);
                 let flush = matches!(event, Event::Flush);
+                if used > 0 && !matches!(event, Event::Content(_)) {
+                    heard = self.dock.clock.steady();
+                }
                 match event {
                     Event::NeedMore => {
                         start += used;
@@ -246,13 +256,28 @@ impl Reader {
                         break true;
                     }
                     Event::Sender(sender) => match self.foreign(sender.path.as_ref()) {
-                        None => session.accept(),
+                        None => match self.dock.paces.mail(&self.peer, rates, heard) {
+                            Ok(wait) => {
+                                if !wait.is_zero() {
+                                    self.dock.clock.sleep(wait).await;
+                                }
+                                session.accept();
+                            }
+                            Err(_) => session.refuse(&Reply::later(
+                                451,
+                                7,
+                                1,
+                                "More mails in a second than agreed, try again later",
+                            )),
+                        },
                         Some(why) => session.refuse(&Reply::never(550, 7, 1, &why)),
                     },
                     Event::ContentStarts { declared } => {
+                        (began, received) = (heard, 0);
                         intake = Some(Box::new(Intake::new(&*self.dock.store, declared)));
                     }
                     Event::Content(octets) => {
+                        received += octets.len() as u64;
                         if let Some(intake) = &mut intake {
                             intake.push(octets);
                         }
@@ -290,15 +315,27 @@ impl Reader {
                 self.stream = stream;
                 session.tls_started();
                 refusal = self.identify(&mut session).err();
+                rates = self.rates();
                 continue;
             }
+            let now = self.dock.clock.steady();
+            if rates.octets.is_some() && received > before {
+                let came = usize::try_from(received - before).unwrap_or(usize::MAX);
+                let wait = self.dock.paces.content(&self.peer, rates, came, now);
+                if !wait.is_zero() {
+                    self.dock.clock.sleep(wait).await;
+                    // That time is ours, not the peer's.
+                    (heard, began) = (heard.plus(wait), began.plus(wait));
+                }
+            }
+            let limits = &self.config.limits;
+            let slowest = Slowest { rate: limits.content_rate_min, grace: limits.content_idle };
             let patience = match session.phase() {
                 // Whatever it says meanwhile: who it is is all that counts.
-                _ if !self.is_known() || refusal.is_some() => {
-                    NOBODY_MAX.saturating_sub(self.dock.clock.now().since(born))
-                }
-                Phase::Content => self.config.limits.content_idle,
-                _ => self.config.limits.idle,
+                _ if !self.is_known() || refusal.is_some() => NOBODY_MAX.saturating_sub(now.since(born)),
+                // However often a little of it comes: neither content nor a command may take for ever.
+                Phase::Content => limits.content_idle.min(slowest.left(received, now.since(began))),
+                _ => limits.idle.saturating_sub(now.since(heard)),
             };
             self.dock.buffers.fit(&mut buffer, session.phase());
             let clock = self.dock.clock.clone();
@@ -319,12 +356,21 @@ impl Reader {
                 }
                 Some(Ok(_)) => {}
                 None => {
-                    session.turn_away(&Reply::later(421, 4, 2, "Nothing heard for too long"));
+                    let slow = session.phase() == Phase::Content;
+                    let why = if slow { "Content comes too slowly" } else { "Nothing heard for too long" };
+                    tracing::info!(peer = %self.peer, address = %self.address, "connection ended: {why}");
+                    session.turn_away(&Reply::later(421, 4, 2, why));
                     self.flush(&mut session).await;
                     return;
                 }
             }
         }
+    }
+
+    /// How fast the peer may send.
+    fn rates(&self) -> Rates {
+        let link = self.config.links.iter().find(|link| link.peer == self.peer);
+        link.map_or(Rates::default(), |link| link.rates)
     }
 
     fn is_known(&self) -> bool {

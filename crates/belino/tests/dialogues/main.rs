@@ -15,6 +15,7 @@ mod discovery;
 mod groups;
 mod interop;
 mod limits;
+mod paces;
 mod profiles;
 mod receiving;
 mod repeats;

@@ -67,6 +67,10 @@ pub struct Link {
     pub from: Vec<Network>,
     /// TLS, both ways.
     pub tls: LinkTls,
+    /// What it has to say by `AUTH` when it connects to us, if anything.
+    pub auth: Option<LoginFile>,
+    /// What we say by `AUTH` when we connect to it, if anything.
+    pub login: Option<LoginFile>,
     /// Our connections to it at once.
     pub connections_max: usize,
     /// Its connections to us at once.
@@ -75,6 +79,15 @@ pub struct Link {
     pub rates: Rates,
     /// Whether it wants a new connection for every mail.
     pub one_message_per_connection: bool,
+}
+
+/// A name, and where its password stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginFile {
+    /// The name.
+    pub user: String,
+    /// The file of the password.
+    pub password_file: PathBuf,
 }
 
 impl Link {

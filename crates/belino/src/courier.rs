@@ -9,13 +9,13 @@
 mod connection;
 mod mail;
 
+use crate::agreements::Agreements;
 use crate::clock::Clock;
 use crate::config::{HouseLimits, Link};
 use crate::discovery::HostTrouble;
 use crate::heart::Heart;
 use crate::resolver::Resolver;
 use crate::serve::until_stop;
-use crate::tls::Tls;
 pub use connection::connect;
 use connection::{Connection, Way};
 use mms::Domain;
@@ -46,7 +46,7 @@ struct Inner {
 /// The way to one peer.
 struct Route {
     link: Link,
-    tls: Arc<Tls>,
+    agreed: Arc<Agreements>,
     profile: relay::house::Profile,
     /// The peer's first domain, by which its hosts are found in the DNS.
     domain: Option<Domain>,
@@ -110,14 +110,14 @@ impl Courier {
     }
 
     /// The peers as they are configured now. Connections of before end with their errand.
-    pub fn configure(&self, config: &crate::config::Config, tls: &Arc<Tls>) {
+    pub fn configure(&self, config: &crate::config::Config, agreed: &Arc<Agreements>) {
         let mut routes = HashMap::new();
         for link in &config.links {
             let Some(peer) = config.house.peer(&link.peer) else { continue };
             let (sender, receiver) = mpsc::unbounded_channel();
             let route = Route {
                 link: link.clone(),
-                tls: tls.clone(),
+                agreed: agreed.clone(),
                 profile: peer.profile.clone(),
                 domain: peer.domains.first().cloned(),
                 sender,
@@ -283,7 +283,7 @@ impl Inner {
     async fn connect(&self, route: &Route) -> Result<Connection, NoWay> {
         let mut trouble = Vec::new();
         for host in self.hosts(route).await? {
-            let way = Way { link: &route.link, host: &host, name: &self.host_name, tls: &route.tls };
+            let way = Way { link: &route.link, host: &host, name: &self.host_name, agreed: &route.agreed };
             match Connection::open(&way, &self.clock, &self.limits).await {
                 Ok(connection) => {
                     tracing::debug!(peer = %route.link.peer, host, "connected {}", connection.tls_facts());

@@ -24,6 +24,7 @@ macro_rules! say_part {
 }
 
 pub mod admin;
+pub mod agreements;
 pub mod bench;
 pub mod cli;
 pub mod clock;

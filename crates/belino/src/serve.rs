@@ -3,6 +3,7 @@
 //! Owns: the order. A stop finishes what is under way for a bounded time and parks the rest; a crash needs no stop.
 
 use crate::admin;
+use crate::agreements::Agreements;
 use crate::clock::Clock;
 use crate::config::{Config, Keys};
 use crate::courier::Courier;
@@ -10,7 +11,6 @@ use crate::dock::http;
 use crate::dock::mm4::{Dock, listen};
 use crate::heart::{Hands, Heart};
 use crate::resolver::Resolver;
-use crate::tls::Tls;
 use crate::webhooks::Webhooks;
 use anyhow::Context as _;
 use mms::MmId;
@@ -74,7 +74,7 @@ pub fn socket_path(data: &Path) -> PathBuf {
 /// In words: a secret, the data folder, the store or an address cannot be had.
 pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> anyhow::Result<Running> {
     let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
-    let tls = Tls::read(&config, &clock).map_err(anyhow::Error::msg)?;
+    let agreed = Agreements::read(&config, &clock).map_err(anyhow::Error::msg)?;
     let data = config.data.clone();
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -100,7 +100,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         tasks.clone(),
         resolver.clone(),
     );
-    courier.configure(&config, &tls);
+    courier.configure(&config, &agreed);
     let webhooks = Webhooks::new(store.clone(), clock.clone(), config.limits.keep, runtime, tasks.clone());
     webhooks.configure(&config, &keys);
     let (failing, failed) = watch::channel(None);
@@ -111,7 +111,8 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         Heart::start(store.clone(), house, clock.clone(), hands.clone(), watcher, on_failure)?;
 
     let (stop, stopping) = watch::channel(false);
-    let dock = Dock::new(config.clone(), tls, store.clone(), heart.clone(), clock.clone(), stopping.clone());
+    let dock =
+        Dock::new(config.clone(), agreed, store.clone(), heart.clone(), clock.clone(), stopping.clone());
     let dock = Arc::new(dock);
     let mut addresses = Vec::new();
     let plain = config.listen.iter().map(|address| (address, false));
@@ -185,15 +186,15 @@ impl Running {
     /// In words: a secret or certificate cannot be read. Then nothing is applied.
     pub fn reload(&self, config: Config) -> anyhow::Result<()> {
         let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
-        let tls = Tls::read(&config, &self.parts.clock).map_err(anyhow::Error::msg)?;
+        let agreed = Agreements::read(&config, &self.parts.clock).map_err(anyhow::Error::msg)?;
         let config = Arc::new(config);
         // Before the heart hears of new webhooks: a notice must find its way.
         self.parts.hands.webhooks.configure(&config, &keys);
         self.parts.heart.input(Input::Reload(Arc::new(config.house.clone())));
         self.parts.hands.resolver.configure(&config);
-        self.parts.hands.courier.configure(&config, &tls);
+        self.parts.hands.courier.configure(&config, &agreed);
         self.parts.http.configure(http::Set { config: config.clone(), keys });
-        self.parts.dock.configure(config, tls);
+        self.parts.dock.configure(config, agreed);
         Ok(())
     }
 

@@ -50,7 +50,7 @@ impl Tls {
     ///
     /// # Errors
     /// Which file, of whom, and what is wrong with it.
-    pub fn read(config: &Config, clock: &Clock) -> Result<Arc<Self>, String> {
+    pub fn read(config: &Config, clock: &Clock) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let identity = match &config.identity {
             None => None,
@@ -62,7 +62,7 @@ impl Tls {
                 .map_err(|why| format!("peer {:?}: {why}", link.peer.as_str()))?;
             trusts.insert(link.peer.clone(), Arc::new(trust));
         }
-        Ok(Arc::new(Self { clock: clock.clone(), provider, identity, trusts }))
+        Ok(Self { clock: clock.clone(), provider, identity, trusts })
     }
 
     /// Whether we have a certificate, so that peers can start TLS.

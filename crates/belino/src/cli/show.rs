@@ -2,11 +2,11 @@
 
 use super::{Common, print_json};
 use crate::admin::{Request, client, server};
+use crate::agreements::Agreements;
 use crate::clock::Clock;
 use crate::config::http::{Application, Http, Webhook};
 use crate::config::{Config, Keys, Link, Span, TlsMode, TrustFiles};
 use crate::resolver::Resolver;
-use crate::tls::Tls;
 use crate::{decode as mail, view};
 use anyhow::Context as _;
 use mms::Party;
@@ -25,7 +25,7 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
     let config = crate::config::load(&file)?;
     // Only whether they can be used; what is in them is shown nowhere.
     Keys::read(&config.http).map_err(anyhow::Error::msg)?;
-    Tls::read(&config, &Clock::System).map_err(anyhow::Error::msg)?;
+    Agreements::read(&config, &Clock::System).map_err(anyhow::Error::msg)?;
     if common.json {
         print_json(&check_json(&config));
         return OK;
@@ -72,6 +72,12 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
         match link.is_known_by_certificate() {
             true => say!("    connects to us from anywhere, under TLS, and is known by its certificate"),
             false => say!("    connects to us from {}", or_nowhere(&from)),
+        }
+        if let Some(auth) = &link.auth {
+            say!("    has to log in as {}", auth.user);
+        }
+        if let Some(login) = &link.login {
+            say!("    is logged in to as {}", login.user);
         }
         if link.tls.mode != TlsMode::Off {
             say!("    tls = {}", tls_words(link));
@@ -142,7 +148,8 @@ fn check_json(config: &Config) -> Value {
         .iter()
         .map(|l| {
             let from: Vec<String> = l.from.iter().map(ToString::to_string).collect();
-            json!({ "name": l.peer.as_str(), "hosts": l.hosts, "from": from, "tls": l.tls.mode.as_str() })
+            json!({ "name": l.peer.as_str(), "hosts": l.hosts, "from": from, "tls": l.tls.mode.as_str(),
+                "auth_user": l.auth.as_ref().map(|a| &a.user), "login_user": l.login.as_ref().map(|a| &a.user) })
         })
         .collect();
     json!({

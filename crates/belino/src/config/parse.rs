@@ -5,7 +5,7 @@ use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
 use super::limits::{LimitsPart, RetryPart, heart_limits, house_limits, retry};
 use super::profile::{ProfilePart, name_or_table};
 use super::tls::{self, ClientCertificate, TlsMode};
-use super::{ByteSize, Config, Link, LinkTls, Network, TrustFiles};
+use super::{ByteSize, Config, Link, LinkTls, LoginFile, Network, TrustFiles};
 use crate::dock::pace::Rates;
 use mms::{Address, Domain, HeaderText, MailPath, Number, NumberPlan, Party, Version};
 use relay::HookName;
@@ -145,6 +145,10 @@ pub(super) struct PeerPart {
     pub tls_name: Option<String>,
     #[serde(default)]
     pub tls_client_certificate: ClientCertificate,
+    auth_user: Option<String>,
+    auth_password_file: Option<PathBuf>,
+    login_user: Option<String>,
+    login_password_file: Option<PathBuf>,
     connections_max: Option<usize>,
     sessions_max: Option<usize>,
     mails_per_second: Option<u32>,
@@ -296,7 +300,9 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
     let mut links = Vec::new();
     for part in &file.peer {
         let tls = tls::link(part, path.parent(), listens, identity.is_some())?;
-        let (peer, link) = peer(part, &discovery.resolvers, tls)?;
+        let (peer, mut link) = peer(part, &discovery.resolvers, tls)?;
+        link.auth = login(part, "auth", (&part.auth_user, &part.auth_password_file), path.parent())?;
+        link.login = login(part, "login", (&part.login_user, &part.login_password_file), path.parent())?;
         if peers.iter().any(|p: &Peer| p.name == peer.name) {
             return wrong(&part.name, format!("two peers are named {:?}", part.name));
         }
@@ -452,6 +458,8 @@ fn peer(part: &PeerPart, resolvers: &[SocketAddr], tls: LinkTls) -> Result<(Peer
         source: part.source,
         from: part.from.clone(),
         tls,
+        auth: None,  // when its files are looked for
+        login: None, // the same
         connections_max: part.connections_max.unwrap_or(8).max(1),
         sessions_max: part.sessions_max.unwrap_or(100),
         rates: rates(part)?,
@@ -468,6 +476,35 @@ fn rates(part: &PeerPart) -> Result<Rates, Wrong> {
         return wrong("per_second", format!("mails_per_second, octets_per_second: {why}"));
     }
     Ok(Rates { mails, octets })
+}
+
+/// A name for `AUTH` and the file of its password, both or neither.
+fn login(
+    part: &PeerPart,
+    key: &str,
+    (user, file): (&Option<String>, &Option<PathBuf>),
+    folder: Option<&Path>,
+) -> Result<Option<LoginFile>, Wrong> {
+    let name = &part.name;
+    let (user, file) = match (user, file) {
+        (None, None) => return Ok(None),
+        (Some(user), Some(file)) => (user, file),
+        (Some(user), None) => {
+            return wrong(
+                user,
+                format!("peer {name:?}: {key}_user: expected also {key}_password_file = \"...\""),
+            );
+        }
+        (None, Some(_)) => {
+            let key = format!("{key}_password_file");
+            return wrong(&key, format!("peer {name:?}: {key}: expected also the name of the user"));
+        }
+    };
+    if !(1..=255).contains(&user.len()) || user.chars().any(char::is_control) {
+        return wrong(user, format!("peer {name:?}: {key}_user {user:?}: expected 1 to 255 octets of text"));
+    }
+    let password_file = folder.map_or_else(|| file.clone(), |folder| folder.join(file));
+    Ok(Some(LoginFile { user: user.clone(), password_file }))
 }
 
 /// `host`, `host:port`, `[v6]:port`; without a port, 25.

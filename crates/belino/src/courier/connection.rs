@@ -4,9 +4,10 @@
 //! `sendfile`. Under TLS they are read and encrypted here.
 
 use super::mail::{Body, Mail};
+use crate::agreements::Agreements;
 use crate::clock::Clock;
 use crate::config::{HouseLimits, Link, TlsMode};
-use crate::tls::{NoTls, Stream, Tls};
+use crate::tls::{NoTls, Stream};
 use relay::{Carried, Errand, Told};
 use rustix::net::SendFlags;
 use std::io::{self, IoSlice};
@@ -37,8 +38,8 @@ pub struct Way<'a> {
     pub host: &'a str,
     /// What we call ourselves.
     pub name: &'a str,
-    /// Certificates.
-    pub tls: &'a Tls,
+    /// Certificates and passwords.
+    pub agreed: &'a Agreements,
 }
 
 /// Why there is no connection.
@@ -77,7 +78,7 @@ impl Connection {
     /// In words, for the log and the history.
     pub async fn open(way: &Way<'_>, clock: &Clock, limits: &HouseLimits) -> Result<Self, String> {
         let mode = way.link.tls.mode;
-        match Self::attempt(way, mode, clock, limits).await {
+        let opened = match Self::attempt(way, mode, clock, limits).await {
             Ok(connection) => Ok(connection),
             Err(NoConnection::Handshake(why)) if mode == TlsMode::Opportunistic => {
                 let (peer, host) = (&way.link.peer, way.host);
@@ -86,6 +87,29 @@ impl Connection {
                 again.map_err(NoConnection::words)
             }
             Err(none) => Err(none.words()),
+        };
+        let mut connection = opened?;
+        connection.log_in(way, clock, limits).await?;
+        Ok(connection)
+    }
+
+    /// Say name and password, if the peer wants them.
+    async fn log_in(&mut self, way: &Way<'_>, clock: &Clock, limits: &HouseLimits) -> Result<(), String> {
+        let Some(login) = way.agreed.login(&way.link.peer) else { return Ok(()) };
+        // In the clear only where that was agreed: else whoever takes STARTTLS out of the way would get it.
+        if way.link.tls.mode != TlsMode::Off && matches!(self.stream, Stream::Plain(_)) {
+            return Err(
+                "there is no TLS, and the password is not said in the clear unless tls is \"off\"".into()
+            );
+        }
+        if !self.session.login(&login.user, &login.password) {
+            return Err("the peer offers neither AUTH PLAIN nor AUTH LOGIN".into());
+        }
+        match self.next(clock, limits.reply).await {
+            Event::LoggedIn => Ok(()),
+            Event::LoginRefused(reply) => Err(format!("the peer refused our name and password: {reply}")),
+            Event::Ended(trouble) => Err(trouble.to_string()),
+            other => Err(format!("unexpected at AUTH: {other:?}")),
         }
     }
 
@@ -177,7 +201,13 @@ impl Connection {
         if output.is_empty() {
             return Ok(());
         }
-        tracing::trace!(target: "belino::dialogue", "> {}", String::from_utf8_lossy(&output).escape_debug());
+        match self.session.stage() {
+            Stage::Login => tracing::trace!(target: "belino::dialogue", "> AUTH, not shown"),
+            _ => {
+                let said = String::from_utf8_lossy(&output);
+                tracing::trace!(target: "belino::dialogue", "> {}", said.escape_debug());
+            }
+        }
         self.write(clock, patience, &output).await
     }
 
@@ -247,7 +277,12 @@ impl Connection {
                 }
                 Event::Ended(trouble) => return (Outcome::NotBegun(trouble.to_string()), false),
                 Event::Farewell => return (Outcome::NotBegun("closed by the peer".into()), false),
-                Event::Ready | Event::NeedMore | Event::StartTls | Event::TlsRefused(_) => {}
+                Event::Ready
+                | Event::NeedMore
+                | Event::StartTls
+                | Event::TlsRefused(_)
+                | Event::LoggedIn
+                | Event::LoginRefused(_) => {}
             }
         }
     }
@@ -394,7 +429,7 @@ async fn handshake(
     limits: &HouseLimits,
 ) -> Result<Stream, NoConnection> {
     let Stream::Plain(socket) = stream else { return Ok(stream) };
-    let connect = way.tls.connect(&way.link.peer, &way.link.tls, way.host, socket);
+    let connect = way.agreed.tls.connect(&way.link.peer, &way.link.tls, way.host, socket);
     match clock.within(limits.connect, connect).await {
         Some(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
         Some(Err(NoTls::Failed(why))) => Err(NoConnection::Handshake(why)),

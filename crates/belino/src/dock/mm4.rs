@@ -10,6 +10,7 @@ use super::intake::{Intake, Taken};
 use super::listeners::Listeners;
 use super::pace::{Paces, Rates, Slowest};
 use super::who;
+use crate::agreements::Agreements;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
@@ -49,8 +50,8 @@ const NOBODY_MAX: Duration = Duration::from_secs(120);
 pub struct Dock {
     /// The configuration in force.
     pub config: RwLock<Arc<Config>>,
-    /// TLS under that configuration.
-    tls: RwLock<Arc<Tls>>,
+    /// Certificates and passwords under that configuration.
+    agreed: RwLock<Arc<Agreements>>,
     /// Where content goes.
     pub store: Arc<dyn Store>,
     /// Who decides.
@@ -73,7 +74,7 @@ impl Dock {
     /// A dock for this house.
     pub fn new(
         config: Arc<Config>,
-        tls: Arc<Tls>,
+        agreed: Arc<Agreements>,
         store: Arc<dyn Store>,
         heart: Heart,
         clock: Clock,
@@ -81,8 +82,8 @@ impl Dock {
     ) -> Self {
         let (sessions, listeners) = (Mutex::default(), Listeners::default());
         let (paces, buffers) = (Paces::default(), Buffers::default());
-        let (config, tls) = (RwLock::new(config), RwLock::new(tls));
-        Self { config, tls, store, heart, clock, sessions, paces, listeners, buffers, stop }
+        let (config, agreed) = (RwLock::new(config), RwLock::new(agreed));
+        Self { config, agreed, store, heart, clock, sessions, paces, listeners, buffers, stop }
     }
 
     /// The configuration in force.
@@ -90,14 +91,14 @@ impl Dock {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// TLS under the configuration in force.
-    pub fn tls(&self) -> Arc<Tls> {
-        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
+    /// Certificates and passwords under the configuration in force.
+    fn agreed(&self) -> Arc<Agreements> {
+        Arc::clone(&self.agreed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Take another configuration. Connections that stand keep theirs.
-    pub fn configure(&self, config: Arc<Config>, tls: Arc<Tls>) {
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    pub fn configure(&self, config: Arc<Config>, agreed: Arc<Agreements>) {
+        *self.agreed.write().unwrap_or_else(PoisonError::into_inner) = agreed;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
@@ -159,10 +160,10 @@ pub async fn listen(dock: Arc<Dock>, listener: TcpListener, tasks: TaskTracker, 
 }
 
 async fn receive(dock: Arc<Dock>, socket: TcpStream, address: SocketAddr, implicit: bool) {
-    let (config, tls) = (dock.config(), dock.tls());
+    let (config, agreed) = (dock.config(), dock.agreed());
     let peer = match who::at(&config, address.ip()) {
         Some(peer) => peer,
-        None if who::may_be_known(&config, &tls) => PeerName::new(who::NOBODY_YET),
+        None if who::may_be_known(&config, &agreed) => PeerName::new(who::NOBODY_YET),
         None => {
             tracing::warn!(%address, "stranger turned away: no peer is configured for this address");
             dock.listeners.stranger(address.ip());
@@ -178,7 +179,7 @@ async fn receive(dock: Arc<Dock>, socket: TcpStream, address: SocketAddr, implic
     let _ = socket.set_nodelay(true);
     let span = tracing::debug_span!("session", %peer, %address);
     let stream = Stream::Plain(socket);
-    let reader = Reader { dock: Arc::clone(&dock), config, tls, peer, address, stream, place };
+    let reader = Reader { dock: Arc::clone(&dock), config, agreed, peer, address, stream, place };
     let clock = dock.clock.clone();
     let whole = reader.config.limits.session_max;
     let ended = clock.within(whole, reader.run(implicit)).instrument(span).await;
@@ -206,7 +207,7 @@ async fn turn_away(mut socket: TcpStream, config: &Config, reply: &Reply, implic
 struct Reader {
     dock: Arc<Dock>,
     config: Arc<Config>,
-    tls: Arc<Tls>,
+    agreed: Arc<Agreements>,
     peer: PeerName,
     address: SocketAddr,
     stream: Stream,
@@ -215,11 +216,11 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self, implicit: bool) {
-        let offer = who::offer(&self.config, &self.tls, &self.peer);
+        let offer = who::offer(&self.config, &self.agreed, &self.peer, implicit);
         let mut session = Session::new(&self.config.host_name, self.config.limits.smtp, offer);
         if implicit {
             session = session.under_tls();
-            let Some(stream) = secured(&self.dock.clock, &self.tls, self.stream).await else { return };
+            let Some(stream) = secured(&self.dock.clock, &self.agreed.tls, self.stream).await else { return };
             self.stream = stream;
             if let Err(reply) = self.identify(&mut session) {
                 session.turn_away(&reply);
@@ -272,6 +273,14 @@ impl Reader {
                         },
                         Some(why) => session.refuse(&Reply::never(550, 7, 1, &why)),
                     },
+                    Event::Login(shown) => {
+                        let right = self.agreed.is_right(&self.peer, &shown);
+                        if !right {
+                            let (peer, address) = (&self.peer, self.address);
+                            tracing::warn!(%peer, %address, "wrong name or password");
+                        }
+                        session.judge_login(right);
+                    }
                     Event::ContentStarts { declared } => {
                         (began, received) = (heard, 0);
                         intake = Some(Box::new(Intake::new(&*self.dock.store, declared)));
@@ -311,7 +320,9 @@ impl Reader {
                 return;
             }
             if session.phase() == Phase::Handshake {
-                let Some(stream) = secured(&self.dock.clock, &self.tls, self.stream).await else { return };
+                let Some(stream) = secured(&self.dock.clock, &self.agreed.tls, self.stream).await else {
+                    return;
+                };
                 self.stream = stream;
                 session.tls_started();
                 refusal = self.identify(&mut session).err();
@@ -380,7 +391,7 @@ impl Reader {
     /// Decide once more who this is, now that it may have shown a certificate. What to tell whom it is not.
     fn identify(&mut self, session: &mut Session) -> Result<(), Reply> {
         let chain = self.stream.chain();
-        let peer = who::under_tls(&self.config, &self.tls, self.address.ip(), chain).map_err(|why| {
+        let peer = who::under_tls(&self.config, &self.agreed, self.address.ip(), chain).map_err(|why| {
             tracing::warn!(peer = %self.peer, address = %self.address, "turned away under TLS: {why}");
             session.offer(Capabilities::default());
             Reply::never(554, 7, 1, &format!("Not known here: {why}"))
@@ -393,7 +404,7 @@ impl Reader {
             (self.place, self.peer) = (place, peer);
         }
         tracing::debug!(peer = %self.peer, address = %self.address, "under TLS: {}", self.stream.facts());
-        session.offer(who::offer(&self.config, &self.tls, &self.peer));
+        session.offer(who::offer(&self.config, &self.agreed, &self.peer, true));
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 //! Owns: the rule, by address, by certificate, or by both, and what may be said to whom before it is known. Never knows:
 //! sockets. What is asked in the clear is asked anew under TLS.
 
+use crate::agreements::Agreements;
 use crate::config::{Config, Link};
-use crate::tls::Tls;
 use relay::PeerName;
 use rustls::pki_types::CertificateDer;
 use std::net::IpAddr;
@@ -25,8 +25,8 @@ pub fn at(config: &Config, address: IpAddr) -> Option<PeerName> {
 }
 
 /// Whether somebody at an address of nobody's may show a certificate and be known by it.
-pub fn may_be_known(config: &Config, tls: &Tls) -> bool {
-    tls.can_serve() && config.links.iter().any(Link::is_known_by_certificate)
+pub fn may_be_known(config: &Config, agreed: &Agreements) -> bool {
+    agreed.tls.can_serve() && config.links.iter().any(Link::is_known_by_certificate)
 }
 
 /// The peer at the other end of a connection under TLS, once more.
@@ -35,12 +35,14 @@ pub fn may_be_known(config: &Config, tls: &Tls) -> bool {
 /// Why it is none: no peer at all, or one at this address whose certificate this is not.
 pub fn under_tls(
     config: &Config,
-    tls: &Tls,
+    agreed: &Agreements,
     address: IpAddr,
     chain: &[CertificateDer<'_>],
 ) -> Result<PeerName, String> {
     let mut known = config.links.iter().filter(|link| link.is_known_by_certificate());
-    if let Some(link) = known.find(|link| !chain.is_empty() && tls.judge_client(&link.peer, chain).is_ok()) {
+    if let Some(link) =
+        known.find(|link| !chain.is_empty() && agreed.tls.judge_client(&link.peer, chain).is_ok())
+    {
         return Ok(link.peer.clone());
     }
     let Some(peer) = at(config, address) else {
@@ -48,14 +50,16 @@ pub fn under_tls(
     };
     let must = config.links.iter().any(|link| link.peer == peer && link.tls.client_certificate);
     if must || !chain.is_empty() {
-        tls.judge_client(&peer, chain)?;
+        agreed.tls.judge_client(&peer, chain)?;
     }
     Ok(peer)
 }
 
-/// What is offered to this peer, or to nobody, and what is asked of it first.
-pub fn offer(config: &Config, tls: &Tls, peer: &PeerName) -> Capabilities {
+/// What is offered to this peer, or to nobody, and what is asked of it first. A password that needs TLS is not asked for in
+/// the clear.
+pub fn offer(config: &Config, agreed: &Agreements, peer: &PeerName, is_under_tls: bool) -> Capabilities {
     let link = config.links.iter().find(|link| link.peer == *peer);
     let tls_required = link.is_none_or(|l| l.tls.mode.is_required() || l.tls.client_certificate);
-    Capabilities { starttls: tls.can_serve(), tls_required }
+    let auth = agreed.asks_login(peer) && (is_under_tls || !tls_required);
+    Capabilities { starttls: agreed.tls.can_serve(), tls_required, auth }
 }

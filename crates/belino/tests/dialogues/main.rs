@@ -7,6 +7,7 @@
 mod world;
 
 mod addressing;
+mod auth;
 mod backup;
 mod captures;
 mod certificates;

@@ -6,6 +6,7 @@
 //! Content is never copied or changed here. It travels as the *wire form*: lines ending in CRLF, a leading dot
 //! doubled (RFC 5321 4.5.2), without the `.` CRLF that ends it. What [`server`] hands out is what [`client`] sends.
 
+mod base64;
 pub mod client;
 mod framer;
 mod limits;

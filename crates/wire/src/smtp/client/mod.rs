@@ -34,6 +34,7 @@
 //! Replies are matched with commands by a list of steps, not by state, so that a later version may queue the `MAIL` of
 //! the next message behind the content of this one.
 
+mod login;
 mod transaction;
 mod verdict;
 
@@ -60,6 +61,10 @@ pub struct Capabilities {
     pub starttls: bool,
     /// Enhanced codes in replies (RFC 2034).
     pub enhanced_codes: bool,
+    /// `AUTH` with PLAIN.
+    pub auth_plain: bool,
+    /// `AUTH` with LOGIN.
+    pub auth_login: bool,
 }
 
 impl Capabilities {
@@ -77,8 +82,24 @@ impl Capabilities {
             self.starttls = true;
         } else if keyword.eq_ignore_ascii_case("ENHANCEDSTATUSCODES") {
             self.enhanced_codes = true;
+        } else if keyword.eq_ignore_ascii_case("AUTH") {
+            words.for_each(|mechanism| self.learn_mechanism(mechanism));
+        } else if let Some(first) = strip_auth(keyword) {
+            self.learn_mechanism(first);
+            words.for_each(|mechanism| self.learn_mechanism(mechanism));
         }
     }
+
+    fn learn_mechanism(&mut self, mechanism: &str) {
+        self.auth_plain |= mechanism.eq_ignore_ascii_case("PLAIN");
+        self.auth_login |= mechanism.eq_ignore_ascii_case("LOGIN");
+    }
+}
+
+/// `AUTH=` in front of a mechanism, as servers wrote it before RFC 2554.
+fn strip_auth(keyword: &str) -> Option<&str> {
+    let (front, mechanism) = keyword.split_at_checked(5)?;
+    front.eq_ignore_ascii_case("AUTH=").then_some(mechanism)
 }
 
 /// What happened.
@@ -92,6 +113,10 @@ pub enum Event {
     StartTls,
     /// The peer refused `STARTTLS`; the session is ready, in the clear.
     TlsRefused(Reply),
+    /// The name and password are right.
+    LoggedIn,
+    /// The peer refused the name and password; the session is ready.
+    LoginRefused(Reply),
     /// Write the content in wire form, then call [`Session::content_sent`].
     SendContent,
     /// The transaction is over.
@@ -178,6 +203,7 @@ enum State {
     Idle,
     StartTls,
     Handshake,
+    Login(login::Answers),
     Commands(Exchange),
     Content(Exchange),
     LoneDot(Exchange),
@@ -235,6 +261,7 @@ impl Session {
             State::Ehlo | State::Helo(_) => Stage::Hello,
             State::Idle => Stage::Idle,
             State::StartTls | State::Handshake => Stage::StartTls,
+            State::Login(_) => Stage::Login,
             State::Commands(exchange) => exchange.awaits.stage(),
             State::LoneDot(_) => Stage::Data,
             State::Content(_) => Stage::Content,
@@ -376,7 +403,7 @@ impl Session {
     /// taking it would shift every later reply by one.
     fn answers_too_early(&self) -> bool {
         let single = match self.state {
-            State::Ehlo | State::Helo(_) | State::StartTls | State::Quit => true,
+            State::Ehlo | State::Helo(_) | State::StartTls | State::Login(_) | State::Quit => true,
             State::Commands(_) => !self.capabilities.pipelining,
             _ => false,
         };
@@ -418,6 +445,7 @@ impl Session {
                 self.state = State::Idle;
                 Some(Event::TlsRefused(reply))
             }
+            State::Login(answers) => self.login_step(answers, reply),
             State::Commands(exchange) => self.step(exchange, reply),
             State::LoneDot(exchange) => {
                 // The answer to an empty message without recipients matters to nobody; but a 250 here would mean

@@ -12,6 +12,8 @@ pub enum Stage {
     Hello,
     /// `STARTTLS` and its handshake.
     StartTls,
+    /// `AUTH`.
+    Login,
     /// Between two transactions.
     Idle,
     /// `RSET`.
@@ -36,6 +38,7 @@ impl fmt::Display for Stage {
             Self::Greeting => "at the greeting",
             Self::Hello => "at EHLO",
             Self::StartTls => "at STARTTLS",
+            Self::Login => "at AUTH",
             Self::Idle => "between two messages",
             Self::Reset => "at RSET",
             Self::Sender => "at MAIL",

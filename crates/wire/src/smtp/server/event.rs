@@ -1,5 +1,6 @@
 //! What a session tells the house: a closed list, so that all that may happen can be read here.
 
+use super::Credentials;
 use mms::{HeaderText, MailPath};
 use std::fmt;
 
@@ -12,6 +13,8 @@ pub struct Capabilities {
     /// Whether nothing but greetings, `NOOP`, `STARTTLS` and `QUIT` is answered while the connection is in the clear;
     /// anything else is refused with `530 5.7.0` (RFC 3207 4).
     pub tls_required: bool,
+    /// Whether `AUTH` is offered, and has to succeed before the first `MAIL`.
+    pub auth: bool,
 }
 
 /// The reverse path and its parameters.
@@ -41,7 +44,8 @@ pub enum Event<'a> {
     NeedMore,
     /// Much output waits. Write it before going on; the input may hold more.
     Flush,
-    /// A verdict is due: [`Session::accept`](super::Session::accept) or [`Session::refuse`](super::Session::refuse) first. No input is read meanwhile.
+    /// A verdict is due: [`Session::accept`](super::Session::accept), [`Session::refuse`](super::Session::refuse) or
+    /// [`Session::judge_login`](super::Session::judge_login) first. No input is read meanwhile.
     Undecided,
     /// `HELO` or `EHLO`, whether for the first time or again. A transaction under way is gone.
     Hello {
@@ -74,6 +78,8 @@ pub enum Event<'a> {
     Reset,
     /// A command was refused here, without asking. For the log.
     Refused(Refusal),
+    /// `AUTH` with a name and a password. A verdict is due: [`Session::judge_login`](super::Session::judge_login).
+    Login(Credentials),
     /// Write the output, do the handshake, then call [`Session::tls_started`](super::Session::tls_started).
     StartTls,
     /// The connection is over: write the output and close. Content without [`Event::ContentEnds`] is void.
@@ -101,6 +107,8 @@ pub enum Refusal {
     TooManyRecipients,
     /// Something that has to wait for TLS.
     NeedsTls,
+    /// Something that has to wait for `AUTH`.
+    NeedsLogin,
     /// The declared size is over [`Limits::message_size_max`](crate::smtp::Limits::message_size_max).
     DeclaredTooBig(u64),
 }
@@ -112,7 +120,7 @@ pub enum Ending {
     Quit,
     /// The house turned the peer away.
     TurnedAway,
-    /// More than [`Limits::errors_max`](crate::smtp::Limits::errors_max) errors.
+    /// More than [`Limits::errors_max`](crate::smtp::Limits::errors_max) errors, or too many wrong passwords.
     TooManyErrors,
     /// The peer did what no honest peer does.
     Violation(Violation),

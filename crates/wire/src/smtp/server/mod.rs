@@ -24,8 +24,12 @@
 //! ```
 
 mod event;
+mod login;
 
 pub use event::{Capabilities, Ending, Envelope, Event, Refusal, Sender, Violation};
+pub use login::Credentials;
+
+use login::Awaited;
 
 use super::framer::{Frame, Framer};
 use super::path::{PathError, read_path};
@@ -62,6 +66,8 @@ enum State {
     HasRecipients(Envelope),
     Content { envelope: Envelope, framer: Framer },
     JudgingContent,
+    Login(Awaited),
+    JudgingLogin,
     Handshake,
     Over(Ending),
 }
@@ -75,6 +81,9 @@ pub struct Session {
     state: State,
     errors: u32,
     tls: bool,
+    /// Kept until the end, or until TLS is started: `HELO` and `RSET` do not touch it.
+    logged_in: bool,
+    failures: u32,
     output: Vec<u8>,
 }
 
@@ -82,7 +91,17 @@ impl Session {
     /// A session that has not greeted yet. `host` is what we call ourselves.
     pub fn new(host: &str, limits: Limits, capabilities: Capabilities) -> Self {
         let host = Reply::new(220, None, host).text().as_str().replace(' ', "-");
-        Self { host, limits, capabilities, state: State::Silent, errors: 0, tls: false, output: Vec::new() }
+        Self {
+            host,
+            limits,
+            capabilities,
+            state: State::Silent,
+            errors: 0,
+            tls: false,
+            logged_in: false,
+            failures: 0,
+            output: Vec::new(),
+        }
     }
 
     /// The same on a connection that is under TLS from its first octet (RFC 8314 3).
@@ -124,10 +143,10 @@ impl Session {
     pub fn phase(&self) -> Phase {
         match self.state {
             State::Silent => Phase::Greeting,
-            State::Greeted | State::Ready => Phase::Command,
+            State::Greeted | State::Ready | State::Login(_) => Phase::Command,
             State::HasSender(_) | State::HasRecipients(_) => Phase::Envelope,
             State::Content { .. } => Phase::Content,
-            State::JudgingSender(_) | State::JudgingContent => Phase::Verdict,
+            State::JudgingSender(_) | State::JudgingContent | State::JudgingLogin => Phase::Verdict,
             State::Handshake => Phase::Handshake,
             State::Over(_) => Phase::Over,
         }
@@ -174,6 +193,7 @@ impl Session {
             self.state = State::Greeted;
             self.tls = true;
             self.errors = 0;
+            self.logged_in = false;
         }
     }
 
@@ -184,7 +204,9 @@ impl Session {
             let rest = &input[consumed..];
             match &mut self.state {
                 State::Over(why) => return (input.len(), Event::Ended(*why)),
-                State::JudgingSender(_) | State::JudgingContent => return (consumed, Event::Undecided),
+                State::JudgingSender(_) | State::JudgingContent | State::JudgingLogin => {
+                    return (consumed, Event::Undecided);
+                }
                 State::Silent if !rest.is_empty() => self.violated(Violation::TalkedFirst),
                 State::Handshake if !rest.is_empty() => self.violated(Violation::BytesBehindStartTls),
                 State::Silent | State::Handshake => return (consumed, Event::NeedMore),
@@ -240,6 +262,10 @@ impl Session {
     }
 
     fn command(&mut self, line: &[u8], more_follows: bool) -> Option<Event<'static>> {
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Login(awaited) => return self.response(awaited, line),
+            other => self.state = other,
+        }
         let text = lossy(line);
         let text = text.trim_end_matches([' ', '\t']);
         let (verb, argument) = match text.find([' ', '\t']) {
@@ -280,6 +306,7 @@ impl Session {
                 self.say(b"252 2.5.0 Not verified here; send and see\r\n");
                 None
             }
+            "AUTH" if self.capabilities.auth => self.auth(argument),
             "STARTTLS" if self.capabilities.starttls && !self.tls => self.start_tls(argument, more_follows),
             "STARTTLS" | "AUTH" | "EXPN" | "ETRN" | "TURN" | "ATRN" | "BDAT" | "BURL" | "SEND" | "SOML"
             | "SAML" => self.refused(Refusal::NotOffered, b"502 5.5.1 Not offered\r\n"),
@@ -298,8 +325,9 @@ impl Session {
         self.state = State::Ready;
         let reply = if extended {
             let starttls = if self.capabilities.starttls && !self.tls { "250-STARTTLS\r\n" } else { "" };
+            let auth = if self.capabilities.auth { "250-AUTH PLAIN LOGIN\r\n" } else { "" };
             format!(
-                "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n{starttls}250 ENHANCEDSTATUSCODES\r\n",
+                "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n{starttls}{auth}250 ENHANCEDSTATUSCODES\r\n",
                 self.host, self.limits.message_size_max
             )
         } else {
@@ -314,6 +342,9 @@ impl Session {
             State::Ready => {}
             State::Greeted => return self.refused(Refusal::Order, b"503 5.5.1 HELO or EHLO first\r\n"),
             _ => return self.refused(Refusal::Order, b"503 5.5.1 A transaction is under way\r\n"),
+        }
+        if self.capabilities.auth && !self.logged_in {
+            return self.refused(Refusal::NeedsLogin, b"530 5.7.0 Authentication required\r\n");
         }
         let Some(argument) = strip_keyword(argument, "FROM:") else {
             return self.refused(Refusal::Argument, b"501 5.5.4 Expected MAIL FROM:<path>\r\n");

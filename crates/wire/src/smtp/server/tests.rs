@@ -56,6 +56,9 @@ impl House {
                 Event::Undecided => panic!("a verdict was given"),
                 Event::Hello { .. } | Event::Recipient(_) | Event::Reset => {}
                 Event::Sender(_) => self.session.accept(),
+                Event::Login(shown) => {
+                    self.session.judge_login(shown.user == b"b" && shown.password == b"secret");
+                }
                 Event::ContentStarts { .. } => self.content.clear(),
                 Event::Content(slice) => self.content.extend_from_slice(slice),
                 Event::ContentEnds { size: 0, .. } if self.refuse_empty => {
@@ -342,7 +345,7 @@ fn s_17_starttls_forgets_everything() {
 
 #[test]
 fn s_16_nothing_is_taken_in_the_clear_where_tls_is_required() {
-    let offer = Capabilities { starttls: true, tls_required: true };
+    let offer = Capabilities { starttls: true, tls_required: true, ..Capabilities::default() };
     let mut house = House::new(Limits::default(), offer);
     house.feed(b"HELO a\r\nEHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nRSET\r\nNOOP\r\nVRFY a\r\n");
     assert_eq!(house.codes(), [220, 250, 250, 530, 530, 530, 530, 250, 530]);

@@ -5,7 +5,7 @@
 //! as they are on the disks.
 
 use crate::disk::Disk;
-use crate::relays::{HUB, granted, serves};
+use crate::relays::{HUB, exists, granted, serves};
 use mms::{AbstractMessage, Address, MessageType, MmId, RequestStatus};
 use relay::house::{House, ResponseStyle};
 use relay::store::Store;
@@ -348,7 +348,8 @@ impl Checks {
             let failed =
                 matches!(state, RecipientState::Failed | RecipientState::Refused | RecipientState::Expired);
             let too_often = recipient.status == Some(RequestStatus::ErrorNetworkProblem);
-            if failed && granted(relay, at) && !too_often && !is_short && !touched {
+            let may = granted(relay, at) && exists(address) && (alone || !for_all);
+            if failed && may && !too_often && !is_short && !touched {
                 let why = recipient.reason.map_or("no reason", relay::Reason::word);
                 self.fail(format!("{name}: {id} for {number} is {state}: {why} {:?}", recipient.text));
             }

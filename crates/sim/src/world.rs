@@ -10,7 +10,7 @@ use crate::dock::body_of;
 use crate::hostile::Hostile;
 use crate::net::{ConnId, Delivery, Net, Side};
 use crate::planted::Planted;
-use crate::relays::{BY_HUB, NAMES, Relay, Waiting, X, host, house, node_at, prefix};
+use crate::relays::{BY_HUB, NAMES, Relay, USERS, Waiting, X, host, house, node_at, prefix};
 use crate::story::Story;
 use crate::weather::{Fault, Faults, Weather};
 use mms::{Expiry, ForwardReq, HeaderText, MmId, Party, Timestamp, Visibility};
@@ -413,14 +413,18 @@ impl World {
 
     fn submit(&mut self) -> Option<usize> {
         let relay = self.dice.below(X as u64) as usize;
-        let user = |node: usize, dice: &mut Dice| format!("+{}{}", prefix(node), dice.below(4));
+        let user = |node: usize, dice: &mut Dice| format!("+{}{}", prefix(node), dice.below(USERS));
         let from = user(relay, &mut self.dice);
         let mut to: Vec<Party> = Vec::new();
-        for _ in 0..self.dice.between(1, 3) {
-            let number = match self.dice.below(12) {
+        let usual = self.dice.below(X as u64 + 1) as usize;
+        for _ in 0..self.dice.between(1, 4) {
+            let number = match self.dice.below(16) {
                 0 => format!("+{BY_HUB}"),
                 1 => "+447700900123".to_owned(),
-                n => user(n as usize % (X + 1), &mut self.dice),
+                // Nobody has this number.
+                2 => format!("+{}{USERS}", prefix(usual)),
+                3..8 => user(self.dice.below(X as u64 + 1) as usize, &mut self.dice),
+                _ => user(usual, &mut self.dice),
             };
             to.extend(number.parse::<Party>());
         }

@@ -260,6 +260,12 @@ impl Checks {
             if ledger.transactions.iter().any(|t| t.state != TransactionState::Settled) {
                 self.fail(format!("{name}: a transaction of {id} is still open"));
             }
+            // What a peer asks, however often, buys it so many answers about one MM.
+            let asked = ledger.askers.len() + 1;
+            let most = asked * (ledger.recipients.len() + 1);
+            let answers = ledger.responses.iter().filter(|r| r.kind == MessageType::ForwardRes).count();
+            self.measures(name, "responses about one MM", answers, most);
+            self.measures(name, "repeats to be answered", asked, 9);
             let dropped = |m: &&relay::Moment| {
                 m.what == What::Unanswered && m.peer.as_ref().is_some_and(|p| p.as_str() != HOSTILE)
             };
@@ -353,7 +359,11 @@ impl Checks {
                 let why = recipient.reason.map_or("no reason", relay::Reason::word);
                 self.fail(format!("{name}: {id} for {number} is {state}: {why} {:?}", recipient.text));
             }
-            if matches!(state, RecipientState::Unconfirmed | RecipientState::Forwarded) {
+            if state == RecipientState::Unconfirmed {
+                // Late, but it was brought: `answered` sees to that.
+                self.fail(format!("{name}: {id} for {number} is unconfirmed although it was answered"));
+            }
+            if state == RecipientState::Forwarded {
                 let taken_by = |l: &&Ledger| message_id(l) == Some(id) && sender(l) == Some(name);
                 if !all.iter().any(|l| l.iter().any(|l| taken_by(&l))) {
                     self.fail(format!("{name}: {id} for {number} was taken by nobody"));

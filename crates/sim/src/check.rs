@@ -263,8 +263,11 @@ impl Checks {
             // What a peer asks, however often, buys it so many answers about one MM.
             let asked = ledger.askers.len() + 1;
             let most = asked * (ledger.recipients.len() + 1);
-            let answers = ledger.responses.iter().filter(|r| r.kind == MessageType::ForwardRes).count();
-            self.measures(name, "responses about one MM", answers, most);
+            let (forwards, reports): (Vec<_>, Vec<_>) =
+                ledger.responses.iter().partition(|r| r.kind == MessageType::ForwardRes);
+            self.measures(name, "responses about one MM", forwards.len(), most);
+            let most = 8 * ledger.recipients.len().max(1);
+            self.measures(name, "answers to reports about one MM", reports.len(), most);
             self.measures(name, "repeats to be answered", asked, 9);
             let dropped = |m: &&relay::Moment| {
                 m.what == What::Unanswered && m.peer.as_ref().is_some_and(|p| p.as_str() != HOSTILE)

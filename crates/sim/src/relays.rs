@@ -176,6 +176,8 @@ pub struct Process {
     pub inbox: VecDeque<Input>,
     /// What the heart says is being carried out.
     pub settling: bool,
+    /// Whose mail the heart was told of last, until it is told of something else.
+    pub cause: Option<PeerName>,
     /// Commits that are over.
     pub results: Results,
     /// Incoming connections.

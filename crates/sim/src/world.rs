@@ -18,6 +18,7 @@ use relay::store::Store;
 use relay::{Errand, Event, Handling, House, Input, Submission};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::smtp::Limits;
@@ -139,13 +140,11 @@ impl World {
     /// Run a seed to its end.
     pub fn run(options: Options) -> Outcome {
         let mut world = Self::new(options);
-        let end = world.weather.clears + CALM;
-        while let Some(Reverse(next)) = world.events.pop() {
-            if next.at > end || world.story.steps() > STEPS_MAX || !world.checks.broken.is_empty() {
-                break;
-            }
-            world.now = next.at;
-            world.happens(next.what);
+        // Nothing may panic, whatever comes; what did is a finding like any other, and must not hide its seed.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.unfold())) {
+            let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+            world.checks.broken.push(format!("panicked: {}", words.unwrap_or_default()));
         }
         if world.story.steps() > STEPS_MAX {
             world.checks.measures("the world", "steps", world.story.steps() as usize, STEPS_MAX as usize);
@@ -167,6 +166,18 @@ impl World {
             submissions,
             deliveries,
             broken: world.checks.broken,
+        }
+    }
+
+    /// One event after the other, until the end or the first that goes wrong.
+    fn unfold(&mut self) {
+        let end = self.weather.clears + CALM;
+        while let Some(Reverse(next)) = self.events.pop() {
+            if next.at > end || self.story.steps() > STEPS_MAX || !self.checks.broken.is_empty() {
+                break;
+            }
+            self.now = next.at;
+            self.happens(next.what);
         }
     }
 

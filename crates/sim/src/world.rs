@@ -291,7 +291,11 @@ impl World {
                 self.story.tell(self.now, "world", "clears", &[], String::new);
                 self.weather.clear();
                 self.hostile.tamed = true;
-                (0..X).for_each(|relay| self.spell_over(relay));
+                for relay in 0..X {
+                    self.spell_over(relay);
+                    self.relays[relay].skew = 0;
+                    self.tick(relay);
+                }
                 None
             }
         };
@@ -529,9 +533,12 @@ impl World {
                 self.faults.count(Fault::Slow);
             }
             2 => {
-                let ahead = self.dice.below(2) == 0;
-                let by = self.dice.below(3_600_000) as i64;
-                self.relays[relay].skew += if ahead { by } else { -by };
+                // Back by most of a day at most: what came then must not have been given up when it is set right.
+                self.relays[relay].skew = match self.dice.below(4) {
+                    0 | 1 => self.dice.below(3_600_000) as i64,
+                    2 => -(self.dice.below(3_600_000) as i64),
+                    _ => -(self.dice.below(16 * 3_600_000) as i64),
+                };
                 self.faults.count(Fault::Clock);
                 self.tick(relay);
             }

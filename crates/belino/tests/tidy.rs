@@ -116,6 +116,8 @@ fn pages_link_to_files_that_exist() {
         "docs/conformance.md",
         "benches/README.md",
         "docs/performance.md",
+        "docs/decisions/0018-the-simulator.md",
+        "crates/sim/README.md",
     ];
     for page in pages {
         let text = std::fs::read_to_string(root().join(page)).unwrap();

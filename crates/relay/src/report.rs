@@ -212,9 +212,10 @@ impl Turn<'_> {
 
     /// What is passed on happened when the other side says, within reason.
     fn date_reports(&mut self, since: usize, date: Option<Timestamp>) {
-        let (accepted, now) = (self.ledger.accepted, self.now);
+        // A clock that was turned back may stand before the MM came.
+        let (earliest, now) = (self.ledger.accepted.min(self.now), self.now);
         for report in self.ledger.reports.iter_mut().skip(since) {
-            report.happened = date.map_or(now, |at| at.clamp(accepted, now));
+            report.happened = date.map_or(now, |at| at.clamp(earliest, now));
         }
     }
 

@@ -17,6 +17,10 @@ use std::time::Duration;
 /// Where unguessable bits come from. The heart has no randomness of its own.
 pub type Entropy<'a> = &'a mut dyn FnMut() -> u128;
 
+/// Answers to reports that wait at once, for each recipient: there is a `Deferred`, a final one and one of reading, and
+/// each may come again.
+const REPORT_ANSWERS_MAX: usize = 8;
+
 /// A turn under way.
 pub(crate) struct Turn<'a> {
     pub house: &'a House,
@@ -166,7 +170,10 @@ impl<'a> Turn<'a> {
         let replaced = |r: &Response| r.says_the_same(&response) || to_report(r) && to_report(&response);
         let brought = responses.iter().position(|r| r.entry.is_none() && replaced(r));
         let place = brought.unwrap_or(responses.len());
-        if place >= PLACES_MAX {
+        // A peer that does not take its answers may report for ever under new ids: it gets the first of them.
+        let waiting = responses.iter().filter(|r| r.entry.is_some() && to_report(r)).count();
+        let enough = REPORT_ANSWERS_MAX * self.ledger.recipients.len().max(1);
+        if place >= PLACES_MAX || to_report(&response) && waiting >= enough {
             return;
         }
         match responses.get_mut(place) {

@@ -240,6 +240,55 @@ fn reports_find_their_way_back() {
     assert_eq!(res.request_status, RequestStatus::ErrorMessageNotFound);
 }
 
+/// The clock is turned back while the relay is down: a report about an MM that came later than now is taken all the same.
+#[test]
+fn x_07_a_report_about_an_mm_from_before_the_clock_was_turned_back() {
+    let mut a = back_to_back();
+    a.arrives_new("b", ForwardReq { delivery_report: Some(true), ..fwd("mm-1", "tx-1") }, &[c1()]);
+    let errand = a.errand();
+    a.carried(&errand, taken());
+    a.now = a.now.minus(Duration::from_secs(3600));
+    let mut a = a.restart();
+    let mut message = report("mm-1", &c1(), MmStatus::Retrieved);
+    if let AbstractMessage::DeliveryReportReq(report) = &mut message {
+        report.date = Some(a.now);
+    }
+    a.arrives("c", message);
+    let sent: Vec<Errand> = std::iter::from_fn(|| (!a.no_errand()).then(|| a.errand())).collect();
+    let dates: Vec<_> = sent
+        .iter()
+        .filter_map(|e| match &e.message {
+            AbstractMessage::DeliveryReportReq(report) => report.date,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dates, [a.now]);
+}
+
+/// A peer that takes no answers and reports for ever, each time under a new id, does not grow the ledger of the MM.
+#[test]
+fn reports_under_ever_new_ids_buy_a_few_answers_at_once() {
+    let mut a = back_to_back();
+    let (id, _) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[c1()]);
+    let errand = a.errand();
+    a.carried(&errand, taken());
+    for n in 0..1000 {
+        let mut message = report("mm-1", &c1(), MmStatus::Deferred);
+        if let AbstractMessage::DeliveryReportReq(report) = &mut message {
+            report.transaction_id = TransactionId::new(format!("dr-{n}")).ok();
+        }
+        a.arrives("c", message);
+    }
+    assert!(a.ledger(id).responses.len() < 10, "{} responses", a.ledger(id).responses.len());
+    // Once it takes them again, it is answered again.
+    while !a.no_errand() {
+        let answer = a.errand();
+        a.carried(&answer, taken());
+    }
+    a.arrives("c", report("mm-1", &c1(), MmStatus::Deferred));
+    assert_eq!(a.errand().message.transaction_id().unwrap().as_str(), "dr-1");
+}
+
 /// T-01, the heart's part: it goes on as it came, its response is none of our business, unless it never got there.
 #[test]
 fn t_01_transparent() {

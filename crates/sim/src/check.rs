@@ -5,10 +5,10 @@
 //! as they are on the disks.
 
 use crate::disk::Disk;
-use crate::relays::{HUB, granted, serves};
+use crate::relays::{HUB, exists, granted, serves};
 use mms::{AbstractMessage, Address, MessageType, MmId, RequestStatus};
 use relay::house::{House, ResponseStyle};
-use relay::store::Store;
+use relay::store::{Batch, Op, Store};
 use relay::{Arrival, Arrived, Ledger, Origin, RecipientState, TransactionState, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -83,6 +83,11 @@ fn message_id(ledger: &Ledger) -> Option<&str> {
     Some(ledger.request.as_ref()?.message_id.as_ref()?.key())
 }
 
+/// Whether the MM came from this peer or was sent to it.
+fn concerns(ledger: &Ledger, peer: &str) -> bool {
+    sender(ledger) == Some(peer) || ledger.transactions.iter().any(|t| t.peer.as_str() == peer)
+}
+
 /// In somebody's mailbox, now or before.
 fn is_delivered(ledger: &Ledger, place: usize) -> bool {
     let state = ledger.recipients[place].state;
@@ -152,6 +157,20 @@ impl Checks {
         let Some(id) = message.transaction_id().filter(|_| kind.is_response()) else { return };
         if !self.requests.contains(&(relay, peer.to_owned(), id.key().to_owned())) {
             self.fail(format!("{name} answers {peer} with {kind} about {id}, which {peer} never asked"));
+        }
+    }
+
+    /// What a mail of a peer is about to change: only what that peer sent, or was sent.
+    pub fn changes(&mut self, name: &str, disk: &Disk, peer: &str, batch: &Batch) {
+        for op in &batch.ops {
+            let (Op::PutLedger { id, .. } | Op::RemoveLedger { id }) = op else { continue };
+            let stored = disk.ledger(*id).ok().flatten();
+            let Some(before) = stored.and_then(|stored| Ledger::decode(&stored.ledger).ok()) else {
+                continue;
+            };
+            if !concerns(&before, peer) {
+                self.fail(format!("{name}: a mail of {peer} changes {id}, which does not concern it"));
+            }
         }
     }
 
@@ -260,6 +279,15 @@ impl Checks {
             if ledger.transactions.iter().any(|t| t.state != TransactionState::Settled) {
                 self.fail(format!("{name}: a transaction of {id} is still open"));
             }
+            // What a peer asks, however often, buys it so many answers about one MM.
+            let asked = ledger.askers.len() + 1;
+            let most = asked * (ledger.recipients.len() + 1);
+            let (forwards, reports): (Vec<_>, Vec<_>) =
+                ledger.responses.iter().partition(|r| r.kind == MessageType::ForwardRes);
+            self.measures(name, "responses about one MM", forwards.len(), most);
+            let most = 8 * ledger.recipients.len().max(1);
+            self.measures(name, "answers to reports about one MM", reports.len(), most);
+            self.measures(name, "repeats to be answered", asked, 9);
             let dropped = |m: &&relay::Moment| {
                 m.what == What::Unanswered && m.peer.as_ref().is_some_and(|p| p.as_str() != HOSTILE)
             };
@@ -272,11 +300,10 @@ impl Checks {
     /// What a peer said stands only in the history of an MM that it sent or was sent.
     fn own_peers_only(&mut self, view: &View<'_>, ledgers: &[Ledger]) {
         for ledger in ledgers {
-            let concerned = |peer: &str| {
-                sender(ledger) == Some(peer) || ledger.transactions.iter().any(|t| t.peer.as_str() == peer)
-            };
-            let foreign =
-                ledger.history.iter().find(|m| m.peer.as_ref().is_some_and(|p| !concerned(p.as_str())));
+            let foreign = ledger
+                .history
+                .iter()
+                .find(|m| m.peer.as_ref().is_some_and(|p| !concerns(ledger, p.as_str())));
             if let Some(moment) = foreign {
                 let (name, id, what) = (view.name, ledger.id, moment.what.word());
                 self.fail(format!("{name}: {id} was changed by a peer that it does not concern: {what}"));
@@ -348,11 +375,16 @@ impl Checks {
             let failed =
                 matches!(state, RecipientState::Failed | RecipientState::Refused | RecipientState::Expired);
             let too_often = recipient.status == Some(RequestStatus::ErrorNetworkProblem);
-            if failed && granted(relay, at) && !too_often && !is_short && !touched {
+            let may = granted(relay, at) && exists(address) && (alone || !for_all);
+            if failed && may && !too_often && !is_short && !touched {
                 let why = recipient.reason.map_or("no reason", relay::Reason::word);
                 self.fail(format!("{name}: {id} for {number} is {state}: {why} {:?}", recipient.text));
             }
-            if matches!(state, RecipientState::Unconfirmed | RecipientState::Forwarded) {
+            if state == RecipientState::Unconfirmed {
+                // Late, but it was brought: `answered` sees to that.
+                self.fail(format!("{name}: {id} for {number} is unconfirmed although it was answered"));
+            }
+            if state == RecipientState::Forwarded {
                 let taken_by = |l: &&Ledger| message_id(l) == Some(id) && sender(l) == Some(name);
                 if !all.iter().any(|l| l.iter().any(|l| taken_by(&l))) {
                     self.fail(format!("{name}: {id} for {number} was taken by nobody"));

@@ -42,6 +42,7 @@ impl World {
                     shard,
                     inbox: VecDeque::new(),
                     settling: false,
+                    cause: None,
                     results: Arc::default(),
                     docks: BTreeMap::new(),
                     lines: BTreeMap::new(),
@@ -156,8 +157,15 @@ impl World {
             let result = process.results.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let committed = result.map(|(token, result)| Input::Committed { token, result });
             match committed.or_else(|| process.inbox.pop_front()) {
-                Some(input) => process.shard.input(now, input),
+                Some(input) => {
+                    process.cause = match &input {
+                        Input::Event { event: Event::Arrived(arrival), .. } => Some(arrival.peer.clone()),
+                        _ => None,
+                    };
+                    process.shard.input(now, input);
+                }
                 None => {
+                    process.cause = None;
                     process.shard.advance(now);
                     return process.shard.poll();
                 }
@@ -191,6 +199,10 @@ impl World {
             Output::Commit { token, batch } => {
                 let Some(process) = &self.relays[relay].process else { return };
                 let results = Arc::clone(&process.results);
+                if let Some(peer) = &process.cause {
+                    let (name, disk) = (self.relays[relay].name, &self.relays[relay].disk);
+                    self.checks.changes(name, disk, peer.as_str(), &batch);
+                }
                 let done = move |result: Result<Outcome, StoreError>| {
                     results.lock().unwrap_or_else(PoisonError::into_inner).push_back((token, result));
                 };

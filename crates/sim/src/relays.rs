@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use crate::dock::Dock;
 use crate::line::Line;
 use crate::net::ConnId;
-use mms::{Address, Domain};
+use mms::{Address, Domain, Number};
 use relay::house::{Local, MailFrom, NumberForm, Profile, ResponseStyle, Transit, TransitMode};
 use relay::store::{Outcome, StoreError};
 use relay::{Errand, House, Input, Peer, PeerName, Shard, Token};
@@ -39,6 +39,15 @@ pub const BY_HUB: &str = "12025550119";
 pub fn serves(address: &Address) -> Option<usize> {
     let digits = address.number()?.digits();
     (0..X).find(|n| digits.starts_with(prefix(*n)))
+}
+
+/// How many users each relay has; a higher last digit is nobody.
+pub const USERS: u64 = 4;
+
+/// Whether there is such a user.
+pub fn exists(address: &Address) -> bool {
+    let digits = address.number().map(Number::digits).unwrap_or_default();
+    digits == BY_HUB || digits.bytes().last().is_some_and(|d| u64::from(d - b'0') < USERS)
 }
 
 /// A node's MM4 domain.
@@ -83,11 +92,10 @@ pub fn house(node: usize, dice: &mut Dice) -> House {
     for peer in &mut peers {
         vary(&mut peer.profile, dice);
     }
-    let mut house = House {
-        locals: vec![Local::mailboxes(vec![of(node).to_owned()])],
-        peers,
-        ..House::new(domain(NAMES[node]))
-    };
+    let users = (0..USERS).map(|n| format!("{}{n}", of(node))).chain((node == 1).then(|| BY_HUB.to_owned()));
+    let subscribers = users.filter_map(|digits| Number::international(&digits).ok()).collect();
+    let local = Local { subscribers: Some(subscribers), ..Local::mailboxes(vec![of(node).to_owned()]) };
+    let mut house = House { locals: vec![local], peers, ..House::new(domain(NAMES[node])) };
     house.limits.in_flight_max = dice.between(1, 8) as usize;
     house
 }
@@ -168,6 +176,8 @@ pub struct Process {
     pub inbox: VecDeque<Input>,
     /// What the heart says is being carried out.
     pub settling: bool,
+    /// Whose mail the heart was told of last, until it is told of something else.
+    pub cause: Option<PeerName>,
     /// Commits that are over.
     pub results: Results,
     /// Incoming connections.

@@ -2,6 +2,8 @@
 //!
 //! Owns: the hash by which two runs are compared, and how a line looks. Never knows: what the steps mean.
 
+use std::io::Write as _;
+
 /// What happened so far.
 #[derive(Debug)]
 pub struct Story {
@@ -27,7 +29,9 @@ impl Story {
         self.mix(octets);
         if self.aloud {
             let (seconds, millis) = (now / 1000, now % 1000);
-            println!("{seconds:>7}.{millis:03}  {whom:<6} {what:<10} {}", words());
+            let line = format!("{seconds:>7}.{millis:03}  {whom:<6} {what:<10} {}", words());
+            // Whoever reads along may stop to: then nobody listens any more.
+            self.aloud = writeln!(std::io::stdout(), "{line}").is_ok();
         }
     }
 

@@ -10,7 +10,7 @@ use crate::dock::body_of;
 use crate::hostile::Hostile;
 use crate::net::{ConnId, Delivery, Net, Side};
 use crate::planted::Planted;
-use crate::relays::{BY_HUB, NAMES, Relay, Waiting, X, host, house, node_at, prefix};
+use crate::relays::{BY_HUB, NAMES, Relay, USERS, Waiting, X, host, house, node_at, prefix};
 use crate::story::Story;
 use crate::weather::{Fault, Faults, Weather};
 use mms::{Expiry, ForwardReq, HeaderText, MmId, Party, Timestamp, Visibility};
@@ -18,6 +18,7 @@ use relay::store::Store;
 use relay::{Errand, Event, Handling, House, Input, Submission};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::smtp::Limits;
@@ -139,13 +140,11 @@ impl World {
     /// Run a seed to its end.
     pub fn run(options: Options) -> Outcome {
         let mut world = Self::new(options);
-        let end = world.weather.clears + CALM;
-        while let Some(Reverse(next)) = world.events.pop() {
-            if next.at > end || world.story.steps() > STEPS_MAX || !world.checks.broken.is_empty() {
-                break;
-            }
-            world.now = next.at;
-            world.happens(next.what);
+        // Nothing may panic, whatever comes; what did is a finding like any other, and must not hide its seed.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.unfold())) {
+            let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+            world.checks.broken.push(format!("panicked: {}", words.unwrap_or_default()));
         }
         if world.story.steps() > STEPS_MAX {
             world.checks.measures("the world", "steps", world.story.steps() as usize, STEPS_MAX as usize);
@@ -167,6 +166,18 @@ impl World {
             submissions,
             deliveries,
             broken: world.checks.broken,
+        }
+    }
+
+    /// One event after the other, until the end or the first that goes wrong.
+    fn unfold(&mut self) {
+        let end = self.weather.clears + CALM;
+        while let Some(Reverse(next)) = self.events.pop() {
+            if next.at > end || self.story.steps() > STEPS_MAX || !self.checks.broken.is_empty() {
+                break;
+            }
+            self.now = next.at;
+            self.happens(next.what);
         }
     }
 
@@ -280,7 +291,11 @@ impl World {
                 self.story.tell(self.now, "world", "clears", &[], String::new);
                 self.weather.clear();
                 self.hostile.tamed = true;
-                (0..X).for_each(|relay| self.spell_over(relay));
+                for relay in 0..X {
+                    self.spell_over(relay);
+                    self.relays[relay].skew = 0;
+                    self.tick(relay);
+                }
                 None
             }
         };
@@ -413,14 +428,18 @@ impl World {
 
     fn submit(&mut self) -> Option<usize> {
         let relay = self.dice.below(X as u64) as usize;
-        let user = |node: usize, dice: &mut Dice| format!("+{}{}", prefix(node), dice.below(4));
+        let user = |node: usize, dice: &mut Dice| format!("+{}{}", prefix(node), dice.below(USERS));
         let from = user(relay, &mut self.dice);
         let mut to: Vec<Party> = Vec::new();
-        for _ in 0..self.dice.between(1, 3) {
-            let number = match self.dice.below(12) {
+        let usual = self.dice.below(X as u64 + 1) as usize;
+        for _ in 0..self.dice.between(1, 4) {
+            let number = match self.dice.below(16) {
                 0 => format!("+{BY_HUB}"),
                 1 => "+447700900123".to_owned(),
-                n => user(n as usize % (X + 1), &mut self.dice),
+                // Nobody has this number.
+                2 => format!("+{}{USERS}", prefix(usual)),
+                3..8 => user(self.dice.below(X as u64 + 1) as usize, &mut self.dice),
+                _ => user(usual, &mut self.dice),
             };
             to.extend(number.parse::<Party>());
         }
@@ -514,9 +533,12 @@ impl World {
                 self.faults.count(Fault::Slow);
             }
             2 => {
-                let ahead = self.dice.below(2) == 0;
-                let by = self.dice.below(3_600_000) as i64;
-                self.relays[relay].skew += if ahead { by } else { -by };
+                // Back by most of a day at most: what came then must not have been given up when it is set right.
+                self.relays[relay].skew = match self.dice.below(4) {
+                    0 | 1 => self.dice.below(3_600_000) as i64,
+                    2 => -(self.dice.below(3_600_000) as i64),
+                    _ => -(self.dice.below(16 * 3_600_000) as i64),
+                };
                 self.faults.count(Fault::Clock);
                 self.tick(relay);
             }

@@ -5,6 +5,8 @@
 use crate::world::*;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -139,6 +141,60 @@ fn two_relays_bring_each_other_a_picture_through_postfix() {
     let id = a.send(U1, &["+12025550119999", "nonsense@mms.b.example"], &["--text", "x"]);
     let failed = a.until_state(id["id"].as_str().unwrap(), 1, "failed");
     assert_eq!(failed["status"], "Error-sending-address-unresolved");
+}
+
+/// Ends of content as a lenient reader may see them.
+const LOOKALIKES: [&str; 9] =
+    ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n\n.\r\n", "\r\n\0.\r\n", "\r\n.\0\r\n"];
+
+/// Postfix reads what a hostile sender says, and says it again in its own way: as many MMs arrive as it has sent mails, no
+/// matter which ends of content it believes. What it makes of bare CRs and NULs is refused, and stays one mail for it, too.
+#[test]
+fn threat_01_nothing_is_smuggled_behind_postfix() {
+    if !has("postfix", "-y --no-install-recommends postfix") || !is_root("Postfix") {
+        return;
+    }
+    let address = TcpListener::bind("127.0.0.4:0").unwrap().local_addr().unwrap();
+    let a = World::with(relay(A, B, "127.0.0.1:9".parse().unwrap(), "127.0.0.4"));
+    let postfix = Postfix::start(address, &[("mms.a.example", a.address)]);
+    let mut queued = 0;
+    for (k, lookalike) in LOOKALIKES.iter().enumerate() {
+        let envelope =
+            format!("MAIL FROM:<{B1}/TYPE=PLMN@mms.b.example>\r\nRCPT TO:<{}>\r\nDATA\r\n", at_a(U1));
+        let mail = |name: &str| {
+            let fwd =
+                Fwd::ids(&format!("{name}-{k}"), &format!("tx-{name}-{k}")).set("X-Mms-Ack-Request", "No");
+            String::from_utf8(fwd.mail()).unwrap()
+        };
+        let (open, forged) = (mail("open"), mail("forged"));
+        let at = open.rfind("hello").unwrap();
+        let open = format!("{}{lookalike}{envelope}{forged}{}", &open[..at], &open[at..]);
+        let said = format!("EHLO mms.b.example\r\n{envelope}{open}.\r\nQUIT\r\n");
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        socket.write_all(said.as_bytes()).unwrap();
+        let mut replies = String::new();
+        // It may hang up in the middle.
+        let _ = socket.read_to_string(&mut replies);
+        queued += replies.matches("queued as").count();
+    }
+    assert!(queued >= LOOKALIKES.len() - 2, "{queued} mails\n{}", postfix.log());
+    let ended = |status: &str| {
+        let log = postfix.log();
+        let lines = log.lines().filter(|line| line.contains("@mms.a.example>"));
+        lines.filter(|line| line.contains(&format!("status={status}"))).count()
+    };
+    // Each mail that it has begun to queue has left the queue.
+    a.until("Postfix is done with all of them", |_| {
+        let log = postfix.log();
+        let ids = |of: &str| -> BTreeSet<String> {
+            let lines = log.lines().filter(|line| line.contains(of));
+            lines.filter_map(|line| line.split(": ").nth(1).map(str::to_owned)).collect()
+        };
+        (ids(": message-id=") == ids(": removed")).then_some(())
+    });
+    let arrived = a.all().len();
+    assert_eq!(arrived, ended("sent"), "{}", postfix.log());
+    assert!(arrived > 0);
 }
 
 fn is_root(what: &str) -> bool {

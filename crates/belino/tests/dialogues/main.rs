@@ -25,5 +25,6 @@ mod reports;
 mod sending;
 mod session;
 mod smoke;
+mod threats;
 mod tls;
 mod transit;

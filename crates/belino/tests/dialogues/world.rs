@@ -271,7 +271,7 @@ impl World {
 
     /// Let what is under way come to its end, so that the time that passes does not pass in the middle of a dialogue. A
     /// test may hold a dialogue open on purpose; then time passes all the same.
-    fn settle(&self) {
+    pub fn settle(&self) {
         let (_never, pause) = channel::<()>();
         for _ in 0..40 {
             let status = self.cli(&["--json", "status"]);

@@ -16,6 +16,7 @@ mod groups;
 mod interop;
 mod limits;
 mod profiles;
+mod proxy;
 mod receiving;
 mod repeats;
 mod reporting;

@@ -38,6 +38,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where MM4 is listened for under TLS from the first octet.
     pub listen_tls: Vec<SocketAddr>,
+    /// Hops whose PROXY header says who connects. From them it is required.
+    pub proxy_from: Vec<Network>,
     /// Our certificate, if we have one.
     pub identity: Option<IdentityFiles>,
     /// What we call ourselves in SMTP.

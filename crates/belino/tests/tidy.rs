@@ -113,6 +113,7 @@ fn pages_link_to_files_that_exist() {
         "ARCHITECTURE.md",
         "SECURITY.md",
         "docs/configuration.md",
+        "docs/private-links.md",
         "docs/conformance.md",
         "benches/README.md",
         "docs/performance.md",

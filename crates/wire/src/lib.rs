@@ -1,6 +1,7 @@
 //! Paper: bytes to words and words to bytes, and nothing else.
 //!
-//! Owns: SMTP sessions of both sides ([`smtp`]), the mail format ([`mime`]) and the codec of MM4 ([`mm4`]).
+//! Owns: SMTP sessions of both sides ([`smtp`]), the mail format ([`mime`]), the codec of MM4 ([`mm4`]) and the header of a
+//! TCP proxy ([`proxy`]).
 //! Never knows: sockets, files, the time of day, peers, policy. No input makes anything in here panic, recurse, or
 //! take more time or memory than its limits say.
 //!
@@ -8,4 +9,5 @@
 
 pub mod mime;
 pub mod mm4;
+pub mod proxy;
 pub mod smtp;

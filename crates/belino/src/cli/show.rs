@@ -36,6 +36,7 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
     say!("  we are {} with system address {}", domains.join(", "), house.system_address);
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     say!("  data in {}", data.display());
+    config.proxy_from.iter().for_each(|hop| say!("  believes the PROXY header of {hop}"));
     config.listen_tls.iter().for_each(|a| say!("  listens for MM4 under TLS on {a}"));
     match config.listen.is_empty() {
         true if !config.listen_tls.is_empty() => {}
@@ -158,6 +159,7 @@ fn check_json(config: &Config) -> Value {
         "data": config.data.display().to_string(),
         "listen": config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "listen_tls": config.listen_tls.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "proxy_from": config.proxy_from.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "peers": peers,
         "http": {
             "listen": config.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),

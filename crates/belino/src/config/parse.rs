@@ -82,6 +82,8 @@ pub(super) struct Mm4Part {
     listen: Vec<SocketAddr>,
     #[serde(default)]
     pub listen_tls: Vec<SocketAddr>,
+    #[serde(default)]
+    proxy_from: Vec<Network>,
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     host_name: Option<String>,
@@ -337,7 +339,20 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
     };
     let limits = house_limits(&file.limits);
     let (listen, listen_tls) = (file.mm4.listen, file.mm4.listen_tls);
-    Ok(Config { house, data, listen, listen_tls, identity, host_name, links, limits, discovery, http })
+    let proxy_from = file.mm4.proxy_from;
+    Ok(Config {
+        house,
+        data,
+        listen,
+        listen_tls,
+        proxy_from,
+        identity,
+        host_name,
+        links,
+        limits,
+        discovery,
+        http,
+    })
 }
 
 /// To whom a peer may send through us: names of other peers, or `"*"` for all of them.

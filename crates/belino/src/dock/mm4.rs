@@ -43,6 +43,8 @@ const COMMAND_CHUNK: usize = 4 << 10;
 const SILENT_CHUNK: usize = 1 << 10;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long a hop may take for its PROXY header.
+const HEADER: Duration = Duration::from_secs(10);
 /// How long a connection may stay that has yet to show who it is.
 const NOBODY_MAX: Duration = Duration::from_secs(120);
 
@@ -161,6 +163,20 @@ pub async fn listen(dock: Arc<Dock>, listener: TcpListener, tasks: TaskTracker, 
 
 async fn receive(dock: Arc<Dock>, socket: TcpStream, address: SocketAddr, implicit: bool) {
     let (config, agreed) = (dock.config(), dock.agreed());
+    let (mut socket, mut address) = (socket, address);
+    if config.proxy_from.iter().any(|hop| hop.contains(address.ip())) {
+        match dock.clock.within(HEADER, who::proxied(&mut socket)).await {
+            Some(Ok(source)) => address = source.unwrap_or(address),
+            Some(Err(why)) => {
+                tracing::warn!(hop = %address, "connection of a hop closed: {why}");
+                return;
+            }
+            None => {
+                tracing::warn!(hop = %address, "no PROXY header within {} s", HEADER.as_secs());
+                return;
+            }
+        }
+    }
     let peer = match who::at(&config, address.ip()) {
         Some(peer) => peer,
         None if who::may_be_known(&config, &agreed) => PeerName::new(who::NOBODY_YET),

@@ -1,13 +1,16 @@
 //! Who is at the other end of an incoming connection: one configured peer, or nobody.
 //!
-//! Owns: the rule, by address, by certificate, or by both, and what may be said to whom before it is known. Never knows:
-//! sockets. What is asked in the clear is asked anew under TLS.
+//! Owns: the rule, by address (a trusted hop names it), by certificate, or by both, and what may be said to whom before it is
+//! known. Never knows: what is said. What is asked in the clear is asked anew under TLS.
 
 use crate::agreements::Agreements;
 use crate::config::{Config, Link};
 use relay::PeerName;
 use rustls::pki_types::CertificateDer;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use wire::proxy::{self, Step};
 use wire::smtp::server::Capabilities;
 
 /// What a connection is called whose certificate has yet to tell who it is. No peer can be configured by that name.
@@ -22,6 +25,24 @@ pub fn at(config: &Config, address: IpAddr) -> Option<PeerName> {
         of_link.map(move |n| (n.bits(), &link.peer))
     });
     around.max_by_key(|(bits, _)| *bits).map(|(_, peer)| peer.clone())
+}
+
+/// For whom a trusted hop connects; `None` is the hop itself. Not an octet behind its header is read.
+///
+/// # Errors
+/// There is no header, or none that is understood; in words.
+pub async fn proxied(socket: &mut TcpStream) -> Result<Option<SocketAddr>, String> {
+    let mut header = Vec::new();
+    loop {
+        match proxy::read(&header).map_err(|error| error.to_string())? {
+            Step::Whole { source } => return Ok(source),
+            Step::More(n) => {
+                let at = header.len();
+                header.resize(at + n, 0);
+                socket.read_exact(&mut header[at..]).await.map_err(|error| error.to_string())?;
+            }
+        }
+    }
 }
 
 /// Whether somebody at an address of nobody's may show a certificate and be known by it.

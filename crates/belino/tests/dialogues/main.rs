@@ -18,6 +18,7 @@ mod interop;
 mod limits;
 mod paces;
 mod profiles;
+mod proxy;
 mod receiving;
 mod repeats;
 mod reporting;

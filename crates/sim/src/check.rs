@@ -346,6 +346,7 @@ impl Checks {
         let is_short = ledger.expires.since(ledger.accepted) <= Duration::from_secs(SHORT);
         let copies = || all.iter().flatten().filter(|l| message_id(l) == Some(id));
         let touched = copies().any(|l| l.history.iter().any(|m| m.what == What::Operator));
+        let unanswered = copies().any(|l| l.history.iter().any(|m| m.what == What::Unconfirmed));
         for (own, recipient) in ledger.recipients.iter().enumerate() {
             let (state, address) = (recipient.state, &recipient.party.address);
             let Some(at) = serves(address) else { continue };
@@ -359,8 +360,9 @@ impl Checks {
             let (name, number) = (views[relay].name, address.value());
             let for_all = views[at].is_collective() || views[HUB].is_collective();
             let alone = ledger.recipients.len() == 1;
-            // What one `Ok` for all leaves open, and what nobody was asked; what has expired on the way is taken, too.
-            let open = for_all && !alone || views[HUB].is_silent() || is_short;
+            // What one `Ok` for all leaves open, what nobody was asked or nobody answered in time; what has expired on the
+            // way is taken, too.
+            let open = for_all && !alone || views[HUB].is_silent() || is_short || unanswered;
             let vague = open && delivered == 0;
             if told && delivered != 1 && !vague {
                 let there = views[at].name;

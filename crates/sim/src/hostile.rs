@@ -261,7 +261,11 @@ impl Hostile {
             }
             // What somebody else sent, as it was, to whom it was sent.
             6..=8 => {
-                let mail = dice.pick(&self.heard).cloned().unwrap_or_else(|| b"A: b\r\n\r\nc\r\n".to_vec());
+                let latest = self.heard.len().saturating_sub(if kind == 8 { 1 } else { HEARD_MAX });
+                let mail = dice
+                    .pick(&self.heard[latest..])
+                    .cloned()
+                    .unwrap_or_else(|| b"A: b\r\n\r\nc\r\n".to_vec());
                 let to = match &heard {
                     _ if kind == 6 => vec![format!("{}/TYPE=PLMN@{at_target}", user(dice))],
                     _ => {

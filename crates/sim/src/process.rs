@@ -456,6 +456,10 @@ impl World {
     fn spoken(&mut self, relay: usize, conn: ConnId, step: Step) {
         if step.output.len() > 200 {
             self.hostile.hears(step.output.strip_suffix(b".\r\n").unwrap_or(&step.output));
+            // At times it is quicker than the mail that it heard.
+            if !self.hostile.tamed && self.dice.chance(500) {
+                self.schedule(self.now + 1, Happening::Mischief);
+            }
         }
         self.send(conn, Side::Client, &step.output);
         let Some(process) = &mut self.relays[relay].process else { return };

@@ -227,10 +227,10 @@ impl World {
                 world.schedule(at, make());
             }
         };
-        some(4, 12, clears, || Happening::Submit);
+        some(4, 14, clears, || Happening::Submit);
         // Some come together.
         some(0, 4, 60_000, || Happening::Submit);
-        some(0, 20, clears + CALM / 3, || Happening::Handle);
+        some(5, 40, clears + CALM / 3, || Happening::Handle);
         some(0, 16, clears, || Happening::Mischief);
         some(0, 3, clears + CALM / 3, || Happening::Mischief);
         let spells = world.weather.spells;
@@ -437,8 +437,8 @@ impl World {
                 0 => format!("+{BY_HUB}"),
                 1 => "+447700900123".to_owned(),
                 // Nobody has this number.
-                2 => format!("+{}{USERS}", prefix(usual)),
-                3..8 => user(self.dice.below(X as u64 + 1) as usize, &mut self.dice),
+                2..5 => format!("+{}{USERS}", prefix(usual)),
+                5..8 => user(self.dice.below(X as u64 + 1) as usize, &mut self.dice),
                 _ => user(usual, &mut self.dice),
             };
             to.extend(number.parse::<Party>());
@@ -454,7 +454,7 @@ impl World {
         let request = ForwardReq {
             content_type: HeaderText::new("text/plain").ok(),
             subject: Some(HeaderText::cleaned(&format!("MM {}", self.submissions))),
-            delivery_report: Some(self.dice.below(2) == 0),
+            delivery_report: Some(self.dice.below(3) > 0),
             read_reply: Some(self.dice.below(3) == 0),
             sender_visibility: (self.dice.below(6) == 0).then_some(Visibility::Hide),
             expiry: (self.dice.below(6) == 0)
@@ -541,6 +541,10 @@ impl World {
                 };
                 self.faults.count(Fault::Clock);
                 self.tick(relay);
+                // A running heart never goes back in time; one that starts believes the clock.
+                if self.dice.below(2) == 0 && self.relays[relay].process.is_some() {
+                    self.crash(relay);
+                }
             }
             3 => {
                 self.open_docks(relay, false);

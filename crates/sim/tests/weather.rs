@@ -56,8 +56,10 @@ fn a_thousand_seeds_hold() {
 
 /// Seeds that have found a bug. The world grows, and a seed of an older world tells another story in a newer one: each
 /// bug has its own test where it was, and a new seed when the world changes.
-const FOUND: [(u64, &str); 1] =
-    [(954, "a repeated response about one recipient counted for another one of the same MM")];
+const FOUND: [(u64, &str); 2] = [
+    (806, "a repeated response about one recipient counted for another one of the same MM"),
+    (1203, "a report in transit, after a clock turned back and a restart, stopped the heart"),
+];
 
 #[test]
 fn seeds_that_found_bugs_hold() {

@@ -105,6 +105,50 @@ fn promises_name_tests_that_exist() {
     assert!(named >= 10);
 }
 
+/// Every test of the threat model exists, by its whole name, and no threat is left out.
+#[test]
+fn each_threat_has_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let sources = all_sources();
+    let mut numbers = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [number, _, _, tests] = cells[..] else { panic!("{row}") };
+        numbers.push(number.parse::<u32>().unwrap());
+        for test in tests.split(", ") {
+            let begin = format!("fn {}(", test.trim_matches('`'));
+            let exists = |text: &str| text.lines().any(|line| line.trim_start().starts_with(&begin));
+            assert!(sources.iter().any(|(_, text)| exists(text)), "threat {number}: no test {test}");
+        }
+    }
+    assert_eq!(numbers, (1..=23).collect::<Vec<_>>());
+}
+
+/// The unit gives the process nothing that it does not need.
+#[test]
+fn the_unit_is_hardened() {
+    let unit = std::fs::read_to_string(root().join("packaging/belino.service")).unwrap();
+    for line in [
+        "User=belino",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateTmp=yes",
+        "PrivateDevices=yes",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+        "RestrictNamespaces=yes",
+        "MemoryDenyWriteExecute=yes",
+        "SystemCallFilter=@system-service",
+        "StateDirectoryMode=0700",
+        "UMask=0077",
+    ] {
+        assert!(unit.lines().any(|found| found == line), "packaging/belino.service: {line} is missing");
+    }
+    let writable = unit.lines().filter(|line| line.starts_with("ReadWritePaths")).count();
+    assert_eq!(writable, 0, "only the state directory is writable");
+}
+
 /// Links between pages lead somewhere.
 #[test]
 fn pages_link_to_files_that_exist() {
@@ -117,6 +161,8 @@ fn pages_link_to_files_that_exist() {
         "docs/conformance.md",
         "benches/README.md",
         "docs/performance.md",
+        "docs/backup.md",
+        "docs/threat-model.md",
         "docs/decisions/0018-the-simulator.md",
         "crates/sim/README.md",
     ];

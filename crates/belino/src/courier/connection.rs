@@ -429,7 +429,7 @@ async fn handshake(
     limits: &HouseLimits,
 ) -> Result<Stream, NoConnection> {
     let Stream::Plain(socket) = stream else { return Ok(stream) };
-    let connect = way.agreed.tls.connect(&way.link.peer, &way.link.tls, way.host, socket);
+    let connect = Box::pin(way.agreed.tls.connect(&way.link.peer, &way.link.tls, way.host, socket));
     match clock.within(limits.connect, connect).await {
         Some(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
         Some(Err(NoTls::Failed(why))) => Err(NoConnection::Handshake(why)),

@@ -555,7 +555,9 @@ impl Reader {
 /// The same connection under TLS.
 async fn secured(clock: &Clock, tls: &Tls, stream: Stream) -> Option<Stream> {
     let Stream::Plain(socket) = stream else { return Some(stream) };
-    match clock.within(HANDSHAKE, tls.accept(socket)).await {
+    // In a box: connections that are never under TLS should not hold room for it.
+    let accept = Box::pin(tls.accept(socket));
+    match clock.within(HANDSHAKE, accept).await {
         Some(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
         Some(Err(why)) => tracing::warn!("no TLS: {why}"),
         None => tracing::warn!("no TLS within {} s", HANDSHAKE.as_secs()),

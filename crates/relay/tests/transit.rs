@@ -242,7 +242,7 @@ fn reports_find_their_way_back() {
 
 /// The clock is turned back while the relay is down: a report about an MM that came later than now is taken all the same.
 #[test]
-fn x_07_a_report_about_an_mm_from_before_the_clock_was_turned_back() {
+fn a_report_about_an_mm_from_before_the_clock_was_turned_back() {
     let mut a = back_to_back();
     a.arrives_new("b", ForwardReq { delivery_report: Some(true), ..fwd("mm-1", "tx-1") }, &[c1()]);
     let errand = a.errand();

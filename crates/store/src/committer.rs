@@ -531,6 +531,7 @@ impl Committer {
         });
         match done {
             Ok(done) => {
+                self.disk.note_ledger_synced();
                 if let Err(why) = self.connection.pragma_update(None, "synchronous", "normal") {
                     tracing::warn!(%why, "the ledger goes on flushing by itself");
                 }

@@ -32,7 +32,7 @@ pub enum FileOp {
     Remove,
     /// Write a group of batches to the journal, and make it durable.
     Commit,
-    /// Commit a transaction of the ledger.
+    /// Commit a transaction of the ledger, with or without a flush.
     Settle,
 }
 
@@ -51,6 +51,20 @@ pub enum Fault {
 pub trait Faults: Send + Sync + std::fmt::Debug {
     /// `None`: let it be done.
     fn before(&self, op: FileOp) -> Option<Fault>;
+    /// A file of this name may have come into being.
+    fn created(&self, path: &Path) {
+        let _ = path;
+    }
+    /// So many octets are about to be written to a file; they are not durable yet.
+    fn writes(&self, file: &File, offset: u64, len: usize) {
+        let _ = (file, offset, len);
+    }
+    /// What was written to a file, or into a folder, is durable now.
+    fn synced(&self, file: &File) {
+        let _ = file;
+    }
+    /// The ledger is durable now, as far as it goes.
+    fn ledger_synced(&self) {}
 }
 
 /// Does what is asked, or what a fault makes of it.
@@ -97,7 +111,30 @@ impl Disk {
         let _ = rustix::thread::nanosleep(&span);
     }
 
+    /// Tell who wants to know.
+    #[cfg(debug_assertions)]
+    fn tell(&self, of: impl FnOnce(&dyn Faults)) {
+        if let Some(faults) = &self.faults {
+            of(&**faults);
+        }
+    }
+
+    /// What was written to `file` is durable, by other means than [`Disk::sync`].
+    pub(crate) fn note_synced(&self, file: &File) {
+        #[cfg(debug_assertions)]
+        self.tell(|faults| faults.synced(file));
+        let _ = file;
+    }
+
+    /// The ledger is durable.
+    pub(crate) fn note_ledger_synced(&self) {
+        #[cfg(debug_assertions)]
+        self.tell(|faults| faults.ledger_synced());
+    }
+
     pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
+        #[cfg(debug_assertions)]
+        self.tell(|faults| faults.created(path));
         self.run(FileOp::Create, || {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
         })
@@ -116,6 +153,8 @@ impl Disk {
 
     pub(crate) fn write(&self, file: &File, octets: &[u8], offset: u64) -> io::Result<()> {
         #[cfg(debug_assertions)]
+        self.tell(|faults| faults.writes(file, offset, octets.len()));
+        #[cfg(debug_assertions)]
         match self.faults.as_ref().and_then(|faults| faults.before(FileOp::Write)) {
             None => {}
             Some(Fault::Errno(n)) => return Err(io::Error::from_raw_os_error(n)),
@@ -128,11 +167,18 @@ impl Disk {
     }
 
     pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
-        self.run(FileOp::Sync, || Ok(rustix::fs::fdatasync(file)?))
+        self.run(FileOp::Sync, || Ok(rustix::fs::fdatasync(file)?))?;
+        self.note_synced(file);
+        Ok(())
     }
 
     pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.run(FileOp::SyncFolder, || File::open(folder)?.sync_all())
+        let file = self.run(FileOp::SyncFolder, || {
+            let file = File::open(folder)?;
+            file.sync_all().map(|()| file)
+        })?;
+        self.note_synced(&file);
+        Ok(())
     }
 
     pub(crate) fn punch(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {

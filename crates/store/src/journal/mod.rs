@@ -68,6 +68,7 @@ impl Journal {
     fn grow(&mut self, by: u64) -> io::Result<()> {
         self.disk.write(&self.file, &vec![0; by as usize], self.len)?;
         self.file.sync_all()?;
+        self.disk.note_synced(&self.file);
         self.len += by;
         Ok(())
     }

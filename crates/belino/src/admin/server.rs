@@ -60,10 +60,25 @@ pub async fn serve(parts: Arc<Parts>, listener: UnixListener, mut stop: watch::R
     }
 }
 
+/// Whether this user may command the relay: the one that it runs as, and root. The socket's mode says the same; this holds
+/// also where somebody has changed the mode, or handed the socket on.
+const fn may_command(user: u32, own: u32) -> bool {
+    user == own || user == 0
+}
+
 async fn answer(parts: &Parts, socket: UnixStream) -> anyhow::Result<()> {
     let mut reader = BufReader::new(socket);
     let mut line = String::new();
     (&mut reader).take(LINE_MAX).read_line(&mut line).await?;
+    let (user, own) = (reader.get_ref().peer_cred()?.uid(), rustix::process::geteuid().as_raw());
+    if !may_command(user, own) {
+        tracing::warn!(user, "refused at the admin socket: neither the relay's user nor root");
+        let why = format!("user {user} may not command this relay; run this as its user or as root");
+        let mut line = serde_json::to_vec(&Response::Error(why))?;
+        line.push(b'\n');
+        reader.get_mut().write_all(&line).await?;
+        return Ok(reader.get_mut().shutdown().await?);
+    }
     let outcome = match serde_json::from_str::<Request>(&line) {
         Ok(Request::Send(send)) => {
             if send.octets > BODY_MAX {
@@ -504,4 +519,15 @@ fn parse_class(text: &str) -> anyhow::Result<MessageClass> {
     ];
     let found = known.into_iter().find(|c| c.as_str().eq_ignore_ascii_case(text));
     found.with_context(|| format!("class {text:?}: Personal, Advertisement, Informational or Auto"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_user_and_root_command_a_relay() {
+        assert!(may_command(1000, 1000) && may_command(0, 1000) && may_command(0, 0));
+        assert!(!may_command(1001, 1000) && !may_command(1000, 0) && !may_command(u32::MAX, 1000));
+    }
 }

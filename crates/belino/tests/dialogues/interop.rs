@@ -197,11 +197,11 @@ fn threat_01_nothing_is_smuggled_behind_postfix() {
     assert!(arrived > 0);
 }
 
-fn is_root(what: &str) -> bool {
+pub fn is_root(what: &str) -> bool {
     let root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
     if !root {
-        assert!(std::env::var_os("BELINO_NO_SKIP").is_none(), "{what} can only be started by root");
-        eprintln!("SKIPPED: {what} can only be started by root; run this test as root");
+        assert!(std::env::var_os("BELINO_NO_SKIP").is_none(), "{what}: only root can start it");
+        eprintln!("SKIPPED: {what}: only root can start it; run this test as root");
     }
     root
 }

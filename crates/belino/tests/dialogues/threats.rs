@@ -1,8 +1,12 @@
 //! Promises that are no case of the conformance list: what strangers and partners may not do.
 
+use crate::interop::is_root;
 use crate::world::*;
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A repeat is worth one answer, which is smaller than the repeat, names one status and quotes nothing.
 #[test]
@@ -80,4 +84,35 @@ fn threat_17_ids_that_would_be_names_are_only_ids() {
     let grown: Vec<_> =
         after.difference(&before).filter(|f| f.extension().is_none_or(|e| e != "seg")).collect();
     assert!(grown.is_empty(), "{grown:?}");
+}
+
+/// Not even a socket that anybody may open lets anybody command the relay.
+#[test]
+fn threat_23_another_user_commands_nothing() {
+    if !is_root("a process of another user") {
+        return;
+    }
+    let world = World::new();
+    let (folder, data) = (world.folder.path().to_owned(), world.folder.path().join("data"));
+    let socket = data.join("admin.sock");
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    // A program that the other user may read, too.
+    let program = folder.join("belino");
+    std::fs::copy(binary(), &program).unwrap();
+    let nobody = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+        let output = command.arg("--data").arg(&data).arg("status").output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    mode(&folder, 0o755);
+    let (worked, said) = nobody();
+    assert!(!worked && said.contains("belongs to another user"), "{said}");
+    mode(&data, 0o755);
+    mode(&socket, 0o666);
+    let (worked, said) = nobody();
+    assert!(!worked && said.contains("user 65534 may not command this relay"), "{said}");
+    assert!(world.cli(&["status"]).status.success());
 }

@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let transaction = Transaction::new(None, vec![path; recipients], u64::from(*shape), shape & 8 != 0).unwrap();
     let mut session = Session::new("mms.a.example", Limits::default());
     let (mut pending, mut open, mut written) = (Vec::new(), 0i32, Vec::new());
-    let mut finished = |event: &Event, open: &mut i32| {
+    let finished = |event: &Event, open: &mut i32| {
         if let Event::Done(report) = event {
             assert_eq!(report.recipients.len(), recipients);
             *open -= 1;

@@ -12,7 +12,9 @@ type Outcome = (Vec<u8>, Vec<Vec<u8>>, Option<Ending>);
 
 fn run(verdicts: u8, chunks: &mut dyn Iterator<Item = &[u8]>) -> Outcome {
     let limits = Limits { message_size_max: 200, discard_max: 400, errors_max: 10, ..Limits::default() };
-    let mut session = Session::new("mms.b.example", limits, Capabilities::default());
+    // With the topmost verdict, who does not log in sends nothing.
+    let offer = Capabilities { auth: verdicts & 0x80 != 0, ..Capabilities::default() };
+    let mut session = Session::new("mms.b.example", limits, offer);
     session.greet();
     let (mut output, mut messages, mut ending) = (Vec::new(), Vec::new(), None);
     let (mut pending, mut content, mut asked) = (Vec::new(), Vec::new(), 0u8);
@@ -33,6 +35,10 @@ fn run(verdicts: u8, chunks: &mut dyn Iterator<Item = &[u8]>) -> Outcome {
                     }
                     asked = asked.wrapping_add(1);
                     if yes { session.accept() } else { session.refuse(&Reply::later(451, 3, 0, "x")) }
+                    true
+                }
+                Event::Login(shown) => {
+                    session.judge_login(shown.user.starts_with(b"a"));
                     true
                 }
                 Event::Content(slice) => {

@@ -66,13 +66,13 @@ impl SinkProcess {
         writeln!(stdin, "{words}").context("the sink has ended")
     }
 
-    /// A line of progress, if it is one.
+    /// Take note of progress; anything else, and the answer to `run`, is for the caller.
     fn hear(&mut self, line: &str) -> Option<Value> {
         let value: Value = serde_json::from_str(line).ok()?;
         match value["come"].as_u64() {
             Some(come) => {
                 self.come = come;
-                None
+                value.get("begun").is_some().then_some(value)
             }
             None => Some(value),
         }
@@ -83,9 +83,15 @@ impl SinkProcess {
     /// # Errors
     /// It has ended.
     pub fn begin(&mut self, run: u32) -> anyhow::Result<()> {
-        self.catch_up();
-        self.before = self.come;
-        self.say(&format!("run {run}"))
+        self.say(&format!("run {run}"))?;
+        // What it has told lags behind what has come: the rest of an earlier run would count for this one.
+        loop {
+            let line = self.lines.recv().context("the sink has ended")?;
+            if self.hear(&line).is_some_and(|value| value["begun"] == run) {
+                self.before = self.come;
+                return Ok(());
+            }
+        }
     }
 
     /// Read what it has told meanwhile.

@@ -223,3 +223,31 @@ fn wrong_arguments_are_named() {
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(value["error"].as_str().unwrap().contains("no such workload"));
 }
+
+/// What a sink tells by itself lags behind; what it answers to `run` does not. Else the rest of one run would count for the
+/// next, whose last mails would seem lost.
+#[test]
+fn a_run_begins_with_the_exact_count_of_what_came_before() {
+    let mut sink = Command::new(env!("CARGO_BIN_EXE_belino"))
+        .args(["bench", "sink", "--listen", "127.0.0.1:0", "--control"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(sink.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.next().unwrap().strip_prefix("ready ").unwrap().parse().unwrap();
+    let mut input = sink.stdin.take().unwrap();
+    let mut connection = Connection::open(address, None, "mms.source.example").unwrap();
+    let mut template = Template::new(&shape());
+    for run in 0..30u32 {
+        template.set(run, 1);
+        bring(&mut connection, &template);
+        writeln!(input, "run 7").unwrap();
+        let answers = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        let begun = answers.into_iter().find(|value| !value["begun"].is_null()).unwrap();
+        assert_eq!(begun["come"], run + 1);
+    }
+    connection.quit();
+    drop(input);
+    assert!(sink.wait().unwrap().success());
+}

@@ -106,12 +106,16 @@ impl Sink {
     }
 }
 
-/// `run N`: count run N from now on. `sum N KIND UNTIL FILE`: what came of run N, or of `all`, and how much of it until that
+/// `run N`: count run N from now on, and tell how much had come before. `sum N KIND UNTIL FILE`: what came of run N, or of `all`, and how much of it until that
 /// reading of the clock; which keys of that kind, into the file.
 fn obey(sink: &Listening, line: &str) -> anyhow::Result<()> {
     let words: Vec<&str> = line.splitn(5, ' ').collect();
     match words[..] {
-        ["run", number] => sink.tally.begin(number.parse()?),
+        ["run", number] => {
+            let run: u32 = number.parse()?;
+            sink.tally.begin(run);
+            say!("{}", json!({ "begun": run, "come": sink.tally.come.load(Ordering::Relaxed) }));
+        }
         ["sum", number, kind, until, file] => {
             let run = if number == "all" { None } else { Some(number.parse()?) };
             say!("{}", sum(sink, run, until.parse()?, Some((kind == "reports", file)))?);

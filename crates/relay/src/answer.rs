@@ -204,6 +204,11 @@ pub(crate) fn reported(
     let house = turn.house;
     let peer = house.peer(&arrival.peer)?;
     let place = reported_recipient(&turn.ledger, peer, report)?;
+    let response = response(turn.now, peer, arrival, report, RequestStatus::Ok, None);
+    if report.ack && turn.has_no_room(&response) {
+        let why = "take the answers that wait for you first, then try again";
+        return Some(Decision::only(Some(Answer::Mail(Reply::new(451, (4, 7, 1), why)))));
+    }
     match &report.kind {
         ReportKind::Delivery(m) => {
             let status = m.status?;
@@ -220,7 +225,7 @@ pub(crate) fn reported(
         }
     }
     if report.ack {
-        owe(&mut turn, peer, arrival, report, RequestStatus::Ok, None);
+        turn.owe(response);
     }
     Some(turn.finish(|_| taken()))
 }
@@ -313,15 +318,16 @@ fn sent_to<'a>(ledger: &'a Ledger, peer: &'a Peer) -> impl Iterator<Item = u16> 
     ledger.transactions.iter().filter(sent).flat_map(|t| t.recipients.iter().copied())
 }
 
-fn owe(
-    turn: &mut Turn<'_>,
+/// The answer to a report.
+fn response(
+    now: Timestamp,
     peer: &Peer,
     arrival: &Arrival,
     report: &Report<'_>,
     status: RequestStatus,
     text: Option<HeaderText>,
-) {
-    turn.owe(Response {
+) -> Response {
+    Response {
         kind: report.response,
         peer: peer.name.clone(),
         to: mailbox_of(peer, [report.sender, arrival.mail_from.as_ref()]),
@@ -330,9 +336,9 @@ fn owe(
         status,
         text,
         recipients: Vec::new(),
-        at: turn.now,
+        at: now,
         entry: None,
-    });
+    }
 }
 
 /// Decide about a report that fits no MM of ours, or cannot be read: an answer if one was asked for, else nothing.
@@ -356,6 +362,6 @@ pub(crate) fn unfit_report(
         format!("report about {about}: {} {detail}", reason.text()),
     );
     let text = Some(HeaderText::cleaned(reason.text()));
-    owe(&mut turn, peer, arrival, report, reason.request_status(), text);
+    turn.owe(response(now, peer, arrival, report, reason.request_status(), text));
     turn.finish(|_| taken())
 }

@@ -266,6 +266,16 @@ impl Response {
         matters(self) == matters(other) && self.text == other.text && self.recipients == other.recipients
     }
 
+    /// Whether it answers a report.
+    pub(crate) fn is_to_report(&self) -> bool {
+        self.kind != MessageType::ForwardRes
+    }
+
+    /// Whether the other may take its place once it was brought.
+    pub(crate) fn gives_way_to(&self, other: &Self) -> bool {
+        self.says_the_same(other) || self.is_to_report() && other.is_to_report()
+    }
+
     /// From this instant on it is not brought any more: it is worth it for as long as an MM would be.
     pub(crate) fn bring_by(&self, house: &House) -> Timestamp {
         self.at.plus(house.retry.give_up)

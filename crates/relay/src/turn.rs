@@ -11,7 +11,7 @@ use crate::ledger::{
 use crate::notice::{Seen, seen};
 use crate::store::{Batch, ContentRef, Entry, Need, Op, Tag, TagKind};
 use crate::verdict::Reason;
-use mms::{HeaderText, MessageType, MmId, RequestStatus, Timestamp, TransactionId};
+use mms::{HeaderText, MmId, RequestStatus, Timestamp, TransactionId};
 use std::time::Duration;
 
 /// Where unguessable bits come from. The heart has no randomness of its own.
@@ -162,25 +162,36 @@ impl<'a> Turn<'a> {
     /// grow by it: the same response again, or another one to a report, takes the place of one that was brought.
     pub fn owe(&mut self, response: Response) {
         let response = Response { at: self.now, entry: Some((self.now, 0)), ..response };
+        let Some(place) = self.place_for(&response) else { return };
         let responses = &mut self.ledger.responses;
-        if responses.iter().any(|r| r.entry.is_some() && r.says_the_same(&response)) {
-            return;
-        }
-        let to_report = |r: &Response| r.kind != MessageType::ForwardRes;
-        let replaced = |r: &Response| r.says_the_same(&response) || to_report(r) && to_report(&response);
-        let brought = responses.iter().position(|r| r.entry.is_none() && replaced(r));
-        let place = brought.unwrap_or(responses.len());
-        // A peer that does not take its answers may report for ever under new ids: it gets the first of them.
-        let waiting = responses.iter().filter(|r| r.entry.is_some() && to_report(r)).count();
-        let enough = REPORT_ANSWERS_MAX * self.ledger.recipients.len().max(1);
-        if place >= PLACES_MAX || to_report(&response) && waiting >= enough {
-            return;
-        }
         match responses.get_mut(place) {
             Some(slot) => *slot = response,
             None => responses.push(response),
         }
         self.enqueue(place as u16 | RESPONSE);
+    }
+
+    /// Where an answer to owe goes; `None` when it is owed already, or when there is no room for it.
+    fn place_for(&self, response: &Response) -> Option<usize> {
+        let responses = &self.ledger.responses;
+        let place = responses.iter().position(|r| r.entry.is_none() && r.gives_way_to(response));
+        let place = place.unwrap_or(responses.len());
+        (!self.owes(response) && place < PLACES_MAX && !self.is_full_for(response)).then_some(place)
+    }
+
+    fn owes(&self, response: &Response) -> bool {
+        self.ledger.responses.iter().any(|r| r.entry.is_some() && r.says_the_same(response))
+    }
+
+    /// Whether so many answers to reports wait that one more has to come later. A peer that does not take its answers may
+    /// report for ever under new ids; whoever decides says so to it, for what asks for an answer and is taken gets one.
+    pub fn has_no_room(&self, response: &Response) -> bool {
+        !self.owes(response) && self.is_full_for(response)
+    }
+
+    fn is_full_for(&self, response: &Response) -> bool {
+        let waiting = self.ledger.responses.iter().filter(|r| r.entry.is_some() && r.is_to_report()).count();
+        response.is_to_report() && waiting >= REPORT_ANSWERS_MAX * self.ledger.recipients.len().max(1)
     }
 
     fn enqueue(&mut self, part: u16) {

@@ -272,19 +272,32 @@ fn reports_under_ever_new_ids_buy_a_few_answers_at_once() {
     let (id, _) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[c1()]);
     let errand = a.errand();
     a.carried(&errand, taken());
-    for n in 0..1000 {
+    for n in 0..1000u128 {
         let mut message = report("mm-1", &c1(), MmStatus::Deferred);
         if let AbstractMessage::DeliveryReportReq(report) = &mut message {
             report.transaction_id = TransactionId::new(format!("dr-{n}")).ok();
         }
-        a.arrives("c", message);
+        // What is taken is answered; what cannot be answered now stays with the peer, and changes nothing.
+        let version = a.ledger(id).history.len();
+        let arrival = a.arrival("c", message, &[party("system-user@mms.a.example")]);
+        match a.input(mms::MmId::from_bits(1_000_000 + n), Event::Arrived(Box::new(arrival))) {
+            Some(Answer::Mail(reply)) if n < 8 => assert_eq!(reply.code, 250),
+            Some(Answer::Mail(reply)) => {
+                assert_eq!((reply.code, reply.enhanced), (451, (4, 7, 1)));
+                assert_eq!(a.ledger(id).history.len(), version);
+            }
+            other => panic!("{other:?}"),
+        }
     }
     assert!(a.ledger(id).responses.len() < 10, "{} responses", a.ledger(id).responses.len());
     // Once it takes them again, it is answered again.
+    let mut answered = 0;
     while !a.no_errand() {
         let answer = a.errand();
         a.carried(&answer, taken());
+        answered += 1;
     }
+    assert_eq!(answered, 8);
     a.arrives("c", report("mm-1", &c1(), MmStatus::Deferred));
     assert_eq!(a.errand().message.transaction_id().unwrap().as_str(), "dr-1");
 }

@@ -6,6 +6,7 @@
 mod discovery;
 pub mod http;
 mod limits;
+mod metrics;
 mod network;
 mod parse;
 mod profile;
@@ -14,6 +15,7 @@ mod tls;
 mod values;
 
 pub use discovery::DiscoveryConfig;
+pub use metrics::Metrics;
 pub use network::Network;
 pub use parse::{ConfigError, load, parse};
 pub use secret::{Keys, Secret, Token, file as secret_file, guarded as guarded_file};
@@ -52,6 +54,8 @@ pub struct Config {
     pub discovery: DiscoveryConfig,
     /// The HTTP dock, applications and webhooks.
     pub http: http::Http,
+    /// Where numbers for monitoring are had.
+    pub metrics: Metrics,
 }
 
 /// The connection side of a peer.

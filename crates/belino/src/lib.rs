@@ -38,11 +38,14 @@ pub mod discovery;
 pub mod dock;
 pub mod heart;
 pub mod lines;
+pub mod metrics;
 pub mod probe;
 pub mod resolver;
 pub mod serve;
+pub mod telemetry;
 pub mod tls;
 pub mod view;
+pub mod web;
 pub mod webhooks;
 
 use mms::MmId;

@@ -7,6 +7,7 @@
 
 mod stream;
 mod trust;
+mod validity;
 
 pub use stream::Stream;
 pub use trust::{Trust, fingerprint};
@@ -68,6 +69,12 @@ impl Tls {
     /// Whether we have a certificate, so that peers can start TLS.
     pub fn can_serve(&self) -> bool {
         self.identity.is_some()
+    }
+
+    /// Until when our own certificate is valid, if we have one.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        let identity = self.identity.as_ref()?;
+        identity.current(&self.provider, &self.clock).until
     }
 
     /// What this peer's certificate must be.
@@ -193,6 +200,8 @@ struct Held {
 struct Ready {
     server: Arc<ServerConfig>,
     client: Arc<SingleCertAndKey>,
+    /// When the certificate ends.
+    until: Option<Timestamp>,
 }
 
 /// By which a file is known to have changed: time of change in nanoseconds, size, number.
@@ -240,6 +249,7 @@ fn ready(files: &IdentityFiles, provider: &Arc<CryptoProvider>, clock: &Clock) -
         .map_err(|why| format!("[mm4] certificate {}: {why}", files.certificate.display()))?;
     let wrong = |why: String| format!("[mm4] key {}: {why}", files.key.display());
     let text = guarded_file(&files.key, FILE_MAX).map_err(wrong)?;
+    let until = chain.first().and_then(|own| validity::not_after(own));
     let key = PrivateKeyDer::from_pem_slice(&text)
         .map_err(|_| wrong("holds no private key; expected one in PEM, not encrypted".into()))?;
     // Nothing of the key is in these words.
@@ -255,7 +265,7 @@ fn ready(files: &IdentityFiles, provider: &Arc<CryptoProvider>, clock: &Clock) -
         .with_cert_resolver(resolver.clone());
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
-    Ok(Ready { server: Arc::new(server), client: resolver })
+    Ok(Ready { server: Arc::new(server), client: resolver, until })
 }
 
 /// The certificates in a file.

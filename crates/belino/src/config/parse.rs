@@ -3,6 +3,7 @@
 use super::discovery::{DiscoverPart, DiscoveryPart, discover, discovery};
 use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
 use super::limits::{LimitsPart, RetryPart, heart_limits, house_limits, retry};
+use super::metrics::{self, MetricsPart};
 use super::profile::{ProfilePart, name_or_table};
 use super::tls::{self, ClientCertificate, TlsMode};
 use super::{ByteSize, Config, Link, LinkTls, LoginFile, Network, TrustFiles};
@@ -63,6 +64,8 @@ struct File {
     application: Vec<ApplicationPart>,
     #[serde(default)]
     webhook: Vec<WebhookPart>,
+    #[serde(default)]
+    metrics: MetricsPart,
 }
 
 #[derive(Deserialize)]
@@ -352,6 +355,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         limits,
         discovery,
         http,
+        metrics: metrics::build(file.metrics),
     })
 }
 

@@ -15,8 +15,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
 use crate::serve::until_stop;
+use crate::telemetry::{Came, Kind, Telemetry};
 use crate::tls::{Stream, Tls};
-use mms::{AbstractMessage, ForwardReq, MailPath, MmId, RequestStatus, Version};
+use mms::{AbstractMessage, ForwardReq, MailPath, MmId, RequestStatus, Timestamp, TransactionId, Version};
 use relay::store::{Store, StoreError};
 use relay::{Answer, Arrival, Arrived, Bounce, Event as HeartEvent, PeerName, Reason};
 use std::collections::HashMap;
@@ -68,6 +69,8 @@ pub struct Dock {
     pub listeners: Listeners,
     /// Buffers for content, between two uses.
     buffers: Buffers,
+    /// Who counts what comes.
+    pub telemetry: Arc<Telemetry>,
     /// Turns `true` when the house stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -80,12 +83,13 @@ impl Dock {
         store: Arc<dyn Store>,
         heart: Heart,
         clock: Clock,
+        telemetry: Arc<Telemetry>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (sessions, listeners) = (Mutex::default(), Listeners::default());
         let (paces, buffers) = (Paces::default(), Buffers::default());
         let (config, agreed) = (RwLock::new(config), RwLock::new(agreed));
-        Self { config, agreed, store, heart, clock, sessions, paces, listeners, buffers, stop }
+        Self { config, agreed, store, heart, clock, sessions, paces, listeners, buffers, telemetry, stop }
     }
 
     /// The configuration in force.
@@ -96,6 +100,11 @@ impl Dock {
     /// Certificates and passwords under the configuration in force.
     fn agreed(&self) -> Arc<Agreements> {
         Arc::clone(&self.agreed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Until when our own certificate is valid, if we have one.
+    pub fn certificate_until(&self) -> Option<Timestamp> {
+        self.agreed().tls.valid_until()
     }
 
     /// Take another configuration. Connections that stand keep theirs.
@@ -451,12 +460,30 @@ impl Reader {
         matches!(clock.within(patience, self.stream.write_all(&output)).await, Some(Ok(())))
     }
 
-    /// A whole mail: read its header, ask the heart, and say what the heart says.
+    /// A whole mail: what became of it, counted.
     async fn judge(
         &self,
         envelope: Envelope,
         size: u64,
         intake: Option<Box<Intake>>,
+    ) -> Result<String, Reply> {
+        let began = self.dock.clock.steady_nanos();
+        let mut seen = (Kind::OTHER, None);
+        let reply = self.decide(envelope, size, intake, &mut seen).await;
+        let took = Duration::from_nanos(self.dock.clock.steady_nanos().saturating_sub(began));
+        let code = reply.as_ref().map_or_else(Reply::code, |_| 250);
+        let came = Came { kind: seen.0, octets: size, code, took };
+        self.dock.telemetry.came(&self.peer, came, seen.1.as_ref(), self.dock.clock.now());
+        reply
+    }
+
+    /// Read its header, ask the heart, and say what the heart says. `seen`: what it is, and the transaction id of a response.
+    async fn decide(
+        &self,
+        envelope: Envelope,
+        size: u64,
+        intake: Option<Box<Intake>>,
+        seen: &mut (Kind, Option<TransactionId>),
     ) -> Result<String, Reply> {
         let mm = crate::fresh_id(&self.dock.clock);
         let Some(taken) = intake.map(|intake| intake.finish()) else {
@@ -473,6 +500,13 @@ impl Reader {
                 return Err(smtp_reply(&reason.reply()));
             }
         };
+        if let Arrived::Message(message) = &arrival.message {
+            let answers = match message {
+                AbstractMessage::ForwardRes(response) => response.transaction_id.clone(),
+                _ => None,
+            };
+            *seen = (Kind::of(message), answers);
+        }
         let event = HeartEvent::Arrived(Box::new(arrival));
         match self.dock.heart.ask(mm, event).await.unwrap_or_else(stopped) {
             Answer::Mail(reply) if reply.code / 100 == 2 => Ok(reply.text),

@@ -10,6 +10,7 @@ mod metrics;
 mod network;
 mod parse;
 mod profile;
+mod search;
 mod secret;
 mod tls;
 mod values;
@@ -56,6 +57,8 @@ pub struct Config {
     pub http: http::Http,
     /// Where numbers for monitoring are had.
     pub metrics: Metrics,
+    /// Whether an index over MMs is kept, for searches.
+    pub search: bool,
 }
 
 /// The connection side of a peer.

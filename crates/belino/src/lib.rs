@@ -41,6 +41,7 @@ pub mod lines;
 pub mod metrics;
 pub mod probe;
 pub mod resolver;
+pub mod search;
 pub mod serve;
 pub mod telemetry;
 pub mod tls;

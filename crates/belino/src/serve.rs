@@ -12,6 +12,7 @@ use crate::dock::mm4::{Dock, listen};
 use crate::heart::{Hands, Heart};
 use crate::metrics;
 use crate::resolver::Resolver;
+use crate::search::Search;
 use crate::telemetry::{self, QueueNow, Telemetry};
 use crate::webhooks::Webhooks;
 use anyhow::Context as _;
@@ -44,6 +45,7 @@ pub struct Running {
     /// The parts that the admin socket shows.
     pub parts: Arc<Parts>,
     heart_thread: JoinHandle<()>,
+    search_thread: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     tasks: TaskTracker,
     failed: watch::Receiver<Option<String>>,
@@ -64,6 +66,8 @@ pub struct Parts {
     pub http: Arc<http::Dock>,
     /// Courier, resolver, and what tells applications.
     pub hands: Hands,
+    /// The search for MMs, if an index is kept.
+    pub search: Option<Arc<Search>>,
     /// What tells the time.
     pub clock: Clock,
 }
@@ -112,6 +116,11 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let (failing, failed) = watch::channel(None);
     let house = Arc::new(config.house.clone());
     let on_failure = move |why| drop(failing.send(Some(why)));
+    let (search, search_thread) = match config.search {
+        true => Some(Search::start(&data, store.clone())?).unzip(),
+        false => (None, None),
+    };
+    let watcher = watched(watcher, search.clone());
     let hands = Hands { courier, resolver, webhooks };
     let (heart, heart_thread) =
         Heart::start(store.clone(), house, clock.clone(), hands.clone(), watcher, on_failure)?;
@@ -146,8 +155,16 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         http_addresses.push(listener.local_addr()?);
         tasks.spawn(http::listen(http.clone(), listener, tasks.clone()));
     }
-    let parts =
-        Arc::new(Parts { heart, store: store.clone(), embedded, dock, http, hands, clock: clock.clone() });
+    let parts = Arc::new(Parts {
+        heart,
+        store: store.clone(),
+        embedded,
+        dock,
+        http,
+        hands,
+        search,
+        clock: clock.clone(),
+    });
     let mut metrics_addresses = Vec::new();
     for address in &config.metrics.listen {
         let listener = TcpListener::bind(address)
@@ -175,11 +192,23 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         metrics_addresses,
         parts,
         heart_thread,
+        search_thread,
         stop,
         tasks,
         failed,
         socket,
     })
+}
+
+/// Who is told of everything: the one who asked for it, and the search.
+fn watched(watcher: Option<Watcher>, search: Option<Arc<Search>>) -> Option<Watcher> {
+    let Some(search) = search else { return watcher };
+    Some(Box::new(move |mm, moment| {
+        search.touch(mm);
+        if let Some(watcher) = &watcher {
+            watcher(mm, moment);
+        }
+    }))
 }
 
 /// Faults that tests ask for; builds without debug assertions know none.
@@ -298,8 +327,14 @@ impl Running {
             tracing::warn!("stopping with {} connections under way; their MMs are kept", self.tasks.len());
         }
         self.parts.heart.stop();
-        let heart = self.heart_thread;
-        let _ = tokio::task::spawn_blocking(move || heart.join()).await;
+        if let Some(search) = &self.parts.search {
+            search.stop();
+        }
+        let threads = [Some(self.heart_thread), self.search_thread];
+        let _ = tokio::task::spawn_blocking(move || {
+            threads.into_iter().flatten().for_each(|thread| drop(thread.join()));
+        })
+        .await;
         let _ = std::fs::remove_file(&self.socket);
         tracing::info!("stopped");
     }

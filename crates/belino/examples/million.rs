@@ -59,7 +59,9 @@ fn main() -> anyhow::Result<()> {
         let done = done.clone();
         store.commit(
             Arc::new(Batch { need: vec![], ops: vec![put] }),
-            Box::new(move |r| drop(done.send(r.is_ok()))),
+            Box::new(move |r| {
+                let _ = done.send(r.is_ok());
+            }),
         );
         under_way += 1;
         if under_way == 4096 {

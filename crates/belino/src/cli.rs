@@ -1,11 +1,12 @@
 //! The command line: verbs, their arguments, and what they print.
 //!
-//! Every verb but `serve`, `demo`, `bench`, `check`, `decode` and `verify` talks to the relay that runs over the data folder, through its
-//! admin socket.
+//! Every verb but `serve`, `demo`, `bench`, `check`, `decode`, `verify`, `completions` and `man` talks to the relay that runs
+//! over the data folder, through its admin socket.
 
 mod bench;
 mod keep;
 mod mailbox;
+mod manual;
 mod probe;
 mod send;
 mod serve;
@@ -127,6 +128,10 @@ enum Verb {
     Backup(keep::Backup),
     /// Check a data folder that no relay uses, octet by octet
     Verify(keep::Verify),
+    /// Print completions for a shell
+    Completions(manual::Completions),
+    /// Print the manual page, or write those of every verb into a folder
+    Man(manual::Manual),
     /// Move a clock that was started by hand
     #[command(hide = true)]
     Advance {
@@ -185,6 +190,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Status => show::status(&common),
         Verb::Backup(backup) => backup.run(&common),
         Verb::Verify(verify) => verify.run(&common),
+        Verb::Completions(completions) => completions.run(),
+        Verb::Man(manual) => manual.run(),
         Verb::Advance { span } => show::advance(&common, &span),
     }
 }

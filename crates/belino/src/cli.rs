@@ -62,7 +62,11 @@ enum Verb {
     /// Ask a live peer what TS 23.140 clause 8.4 asks of it, and judge what comes back
     Probe(probe::Probe),
     /// Check a configuration and say what it would do
-    Check,
+    Check {
+        /// Instead, show every key that a configuration may have, its default and its meaning
+        #[arg(long)]
+        keys: bool,
+    },
     /// Show an MM4 mail as words, what had to be tolerated in it and what it breaks
     Decode {
         /// The file; - for standard input
@@ -170,7 +174,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Bench(bench) => bench.run(&common),
         Verb::Send(send) => send.run(&common),
         Verb::Probe(probe) => probe.run(&common),
-        Verb::Check => show::check(&common),
+        Verb::Check { keys: true } => manual::keys(&common),
+        Verb::Check { keys: false } => show::check(&common),
         Verb::Decode { file } => show::decode(&common, &file),
         Verb::Route { address } => show::route(&common, &address),
         Verb::Queue { id: Some(id), .. } | Verb::Trace { id } => show::trace(&common, id),

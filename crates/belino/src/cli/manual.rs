@@ -1,11 +1,14 @@
-//! `belino completions` and `belino man`: what a shell and a reader of manuals want to know, made from the command line itself.
+//! `belino completions`, `belino man` and `belino check --keys`: what a shell and a reader of manuals want to know, made from
+//! the command line and the configuration themselves.
 //!
-//! Owns: where pages go. Never knows: any verb; a verb that is added to the command line is in both the same day.
+//! Owns: where pages go. Never knows: any verb; a verb that is added to the command line is in them the same day.
 
-use super::Cli;
+use super::{Cli, Common};
+use crate::config::keys;
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
+use serde_json::json;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +49,43 @@ impl Manual {
             .with_context(|| format!("cannot write the pages into {}", folder.display()))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// `belino check --keys`.
+pub fn keys(common: &Common) -> anyhow::Result<ExitCode> {
+    let standard = keys::standard_configuration()?;
+    let profile = relay::house::Profile::default();
+    let mut shown = Vec::new();
+    for table in keys::TABLES {
+        let rows = table.rows.iter();
+        shown.extend(
+            rows.map(|row| (table.heading(), row.keys.join(", "), row.standard(&standard), row.meaning)),
+        );
+    }
+    let knobs = relay::house::Profile::KNOBS.iter();
+    shown.extend(
+        knobs.map(|knob| ("profile".to_owned(), knob.key.to_owned(), (knob.show)(&profile), knob.doc.trim())),
+    );
+    let mut last = String::new();
+    for (table, names, standard, meaning) in shown {
+        if common.json {
+            let names: Vec<&str> = names.split(", ").collect();
+            super::print_json(
+                &json!({ "table": table, "keys": names, "default": standard, "meaning": meaning }),
+            );
+            continue;
+        }
+        if table != last {
+            say!("{}{table}", if last.is_empty() { "" } else { "\n" });
+            last = table;
+        }
+        say!("  {names}");
+        if !standard.is_empty() {
+            say!("      default: {}", standard.replace('`', ""));
+        }
+        say!("      {}", meaning.replace('`', ""));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// To standard output, whole or not at all: a script that was cut off must not look like one.

@@ -40,8 +40,9 @@ impl Manual {
     /// Print one page, or write all.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Some(folder) = self.folder else {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            let (mut page, mut command) = (Vec::new(), Cli::command());
+            command.build();
+            clap_mangen::Man::new(command).render(&mut page)?;
             return print(&page);
         };
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;

@@ -162,9 +162,9 @@ pub const TABLES: &[Table] = &[
                 "for servers that lose their way after the first mail",
             ),
             row(
-                &["tls", "tls_fingerprints", "tls_ca", "tls_name", "tls_client_certificate"],
+                &["tls"],
                 Words(r#"`"off"`"#),
-                "see below",
+                r#"`"off"`, `"opportunistic"`, `"required"` or `"implicit"`, and the keys that belong to it: see below"#,
             ),
             row(&["numbers"], Words(""), "how it writes numbers, see `[numbers]`"),
             row(&["profile"], Words(r#"`"default"`"#), "how it likes its MM4, see below"),

@@ -40,7 +40,7 @@ impl Manual {
     /// Print one page, or write all.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Some(folder) = self.folder else {
-            let (mut page, mut command) = (Vec::new(), Cli::command());
+            let (mut page, mut command) = (Vec::new(), Cli::command().disable_help_subcommand(true));
             command.build();
             clap_mangen::Man::new(command).render(&mut page)?;
             return print(&page);

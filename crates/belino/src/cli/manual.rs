@@ -64,10 +64,8 @@ pub fn keys(common: &Common) -> anyhow::Result<ExitCode> {
         );
     }
     let knobs = relay::house::Profile::KNOBS.iter();
-    shown.extend(
-        knobs.map(|knob| ("profile".to_owned(), knob.key.to_owned(), (knob.show)(&profile), knob.doc.trim())),
-    );
-    let mut last = String::new();
+    shown.extend(knobs.map(|knob| ("profile", knob.key.to_owned(), (knob.show)(&profile), knob.doc.trim())));
+    let mut last = "";
     for (table, names, standard, meaning) in shown {
         if common.json {
             let names: Vec<&str> = names.split(", ").collect();

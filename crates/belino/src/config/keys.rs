@@ -11,9 +11,9 @@ use super::{Config, ConfigError, parse};
 use std::path::Path;
 use std::time::Duration;
 
-/// One table of the file: `[mm4]`, `[[peer]]`. A big one may stand in two parts, the second named `peer tls`.
+/// One table of the file. A big one may stand in two parts, the second named `[[peer]] tls`.
 pub struct Table {
-    /// Its name, without brackets; behind a space, which part of it.
+    /// As it stands in the file; behind a space, which part of it.
     pub name: &'static str,
     /// Its keys.
     pub rows: &'static [Row],
@@ -42,17 +42,9 @@ const fn row(keys: &'static [&'static str], standard: Standard, meaning: &'stati
 }
 
 impl Table {
-    /// The table of the file that this is a part of.
-    pub fn whole(&self) -> &'static str {
+    /// As it stands in the file: `[mm4]`, `[[peer]]`.
+    pub fn heading(&self) -> &'static str {
         self.name.split(' ').next().unwrap_or(self.name)
-    }
-
-    /// As it stands in the file.
-    pub fn heading(&self) -> String {
-        match self.whole() {
-            list @ ("local" | "peer" | "application" | "webhook") => format!("[[{list}]]"),
-            one => format!("[{one}]"),
-        }
     }
 
     /// As a table of Markdown. `standard` is [`standard_configuration`].
@@ -124,7 +116,7 @@ fn in_units(value: Duration) -> String {
     let seconds = value.as_secs();
     match [("d", 86_400), ("h", 3600), ("m", 60)]
         .iter()
-        .find(|(_, unit)| seconds >= *unit && seconds % unit == 0)
+        .find(|(_, unit)| seconds >= *unit && seconds.is_multiple_of(*unit))
     {
         Some((name, unit)) => format!("{}{name}", seconds / unit),
         None => format!("{seconds}s"),
@@ -146,7 +138,7 @@ fn list(values: &[Duration]) -> String {
 fn size(value: u64) -> String {
     match [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
         .iter()
-        .find(|(_, unit)| value >= *unit && value % unit == 0)
+        .find(|(_, unit)| value >= *unit && value.is_multiple_of(*unit))
     {
         Some((name, unit)) => text(&format!("{}{name}", value / unit)),
         None => text(&format!("{value}B")),

@@ -2,7 +2,7 @@
 
 use crate::pages::{fresh, page};
 use crate::world::binary;
-use belino::config::keys::{TABLES, standard_configuration};
+use belino::config::keys::{TABLES, Table, standard_configuration};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -22,19 +22,22 @@ fn known(place: &str) -> BTreeSet<String> {
 #[test]
 fn every_key_of_the_parser_has_a_row() {
     let mut tables = BTreeSet::new();
-    let places: BTreeSet<(String, &str)> = TABLES.iter().map(|t| (t.heading(), t.whole())).collect();
-    for (heading, whole) in &places {
-        let rows = TABLES.iter().filter(|table| table.whole() == *whole);
-        let described: Vec<&str> =
-            rows.flat_map(|table| table.rows).flat_map(|row| row.keys).copied().collect();
+    let headings: BTreeSet<&str> = TABLES.iter().map(Table::heading).collect();
+    let names: Vec<&str> = headings.iter().map(|heading| heading.trim_matches(['[', ']'])).collect();
+    for (heading, name) in headings.iter().zip(&names) {
+        let rows = TABLES.iter().filter(|table| table.heading() == *heading).flat_map(|table| table.rows);
+        let described: Vec<&str> = rows.flat_map(|row| row.keys).copied().collect();
         let once: BTreeSet<String> = described.iter().map(|key| (*key).to_owned()).collect();
         assert_eq!(once.len(), described.len(), "{heading}: a key has two rows");
-        let nested = places.iter().filter_map(|(_, other)| other.strip_prefix(&format!("{whole}.")));
-        let known: BTreeSet<String> = known(heading);
-        assert!(nested.into_iter().all(|name| known.contains(name)), "{heading}");
-        assert_eq!(once, known, "{heading}: rows of config/keys/table.rs, and keys that the parser knows");
-        if !whole.contains('.') {
-            tables.insert((*whole).to_owned());
+        assert_eq!(
+            once,
+            known(heading),
+            "{heading}: rows of config/keys/table.rs, and keys that the parser knows"
+        );
+        if let Some((above, below)) = name.split_once('.') {
+            assert!(known(&format!("[{above}]")).contains(below), "{heading}");
+        } else {
+            tables.insert((*name).to_owned());
         }
     }
     assert_eq!(tables, known(""), "tables of config/keys/table.rs, and those that the parser knows");

@@ -10,7 +10,7 @@ use super::{Table, code, list, lookup, row, size, span, spans, text};
 /// [`Profile::KNOBS`](relay::house::Profile::KNOBS).
 pub const TABLES: &[Table] = &[
     Table {
-        name: "relay",
+        name: "[relay]",
         rows: &[
             row(&["domain"], Words("needed"), "our MM4 domain, for everything that we write"),
             row(&["domains"], Words("none"), "further domains that are ours"),
@@ -23,7 +23,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "mm4",
+        name: "[mm4]",
         rows: &[
             row(&["listen"], Words("none"), "addresses and ports; without one no peer can connect"),
             row(
@@ -45,7 +45,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "local",
+        name: "[[local]]",
         rows: &[
             row(
                 &["prefixes"],
@@ -80,7 +80,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "peer",
+        name: "[[peer]]",
         rows: &[
             row(&["name"], Words("needed"), "its name in commands, logs and queues"),
             row(&["domains"], Words("needed"), "its MM4 domains, the first one for envelopes"),
@@ -171,7 +171,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "peer tls",
+        name: "[[peer]] tls",
         rows: &[
             row(
                 &["tls_fingerprints"],
@@ -196,7 +196,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "http",
+        name: "[http]",
         rows: &[
             row(
                 &["listen"],
@@ -226,7 +226,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "application",
+        name: "[[application]]",
         rows: &[
             row(&["name"], Words("needed"), "its name in logs and histories"),
             row(
@@ -247,7 +247,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "webhook",
+        name: "[[webhook]]",
         rows: &[
             row(&["name"], Words("needed"), "its name here, in logs and histories; not `mailbox`"),
             row(
@@ -269,7 +269,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "numbers",
+        name: "[numbers]",
         rows: &[
             row(&["country_code"], Words("none"), "digits put before national numbers"),
             row(&["trunk_prefix"], Words("none"), "prefix of national numbers that E.164 drops"),
@@ -282,7 +282,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "discovery",
+        name: "[discovery]",
         rows: &[
             row(
                 &["order"],
@@ -339,7 +339,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "discovery.lookup",
+        name: "[discovery.lookup]",
         rows: &[
             row(
                 &["url"],
@@ -360,7 +360,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "retry",
+        name: "[retry]",
         rows: &[
             row(
                 &["steps"],
@@ -391,7 +391,7 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
-        name: "limits",
+        name: "[limits]",
         rows: &[
             row(
                 &["message_size_max"],

@@ -5,6 +5,7 @@
 
 mod discovery;
 pub mod http;
+pub mod keys;
 mod limits;
 mod metrics;
 mod network;

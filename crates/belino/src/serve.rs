@@ -4,6 +4,7 @@
 
 use crate::admin;
 use crate::agreements::Agreements;
+use crate::charging::Records;
 use crate::clock::Clock;
 use crate::config::{Config, Keys};
 use crate::courier::Courier;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub dock: Arc<Dock>,
     /// The dock for HTTP.
     pub http: Arc<http::Dock>,
+    /// What writes charging records.
+    pub records: Records,
     /// Courier, resolver, and what tells applications.
     pub hands: Hands,
     /// What tells the time.
@@ -133,8 +136,10 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         http_addresses.push(listener.local_addr()?);
         tasks.spawn(http::listen(http.clone(), listener, tasks.clone()));
     }
+    let records = Records::start(store.clone(), clock.clone(), data.clone(), config.charging.clone())?;
     let parts =
-        Arc::new(Parts { heart, store: store.clone(), embedded, dock, http, hands, clock: clock.clone() });
+        Parts { heart, store: store.clone(), embedded, dock, http, records, hands, clock: clock.clone() };
+    let parts = Arc::new(parts);
     let socket = socket_path(&data);
     tasks.spawn(admin::server::serve(parts.clone(), admin::server::bind(&socket)?, stopping.clone()));
     tasks.spawn(maintain(store, clock, stopping));
@@ -190,6 +195,7 @@ impl Running {
         let config = Arc::new(config);
         // Before the heart hears of new webhooks: a notice must find its way.
         self.parts.hands.webhooks.configure(&config, &keys);
+        self.parts.records.configure(config.charging.clone());
         self.parts.heart.input(Input::Reload(Arc::new(config.house.clone())));
         self.parts.hands.resolver.configure(&config);
         self.parts.hands.courier.configure(&config, &agreed);
@@ -223,7 +229,14 @@ impl Running {
         }
         self.parts.heart.stop();
         let heart = self.heart_thread;
-        let _ = tokio::task::spawn_blocking(move || heart.join()).await;
+        let parts = self.parts.clone();
+        let ended = move || {
+            let joined = heart.join();
+            // Everything that was decided has been emitted now.
+            parts.records.stop();
+            joined
+        };
+        let _ = tokio::task::spawn_blocking(ended).await;
         let _ = std::fs::remove_file(&self.socket);
         tracing::info!("stopped");
     }

@@ -21,7 +21,7 @@ use relay::Record;
 use relay::store::{Store, Topic};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -170,6 +170,10 @@ impl Writer {
         }
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn folder(&self) -> Option<PathBuf> {
         let charging = self.charging.as_ref()?;
         Some(charging.folder.clone().unwrap_or_else(|| self.data.join("charging")))
@@ -193,7 +197,7 @@ impl Writer {
             }
             (self.set, self.cursor) = (None, None);
         }
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).folder = folder;
+        self.state().folder = folder;
     }
 
     /// Do what there is to do, all of it if `last`; whether it failed.
@@ -216,7 +220,7 @@ impl Writer {
 
     /// Trouble is told when it begins, when it changes, and when it is over.
     fn say(&self, done: anyhow::Result<()>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let trouble = done.err().map(|error| format!("{error:#}"));
         match (&state.trouble, &trouble) {
             (before, Some(now)) if before.as_ref() != Some(now) => {
@@ -248,6 +252,14 @@ impl Writer {
             self.cursor = Some(cursor);
             let records = self.store.drain(Topic::Charging, cursor, PIECE)?;
             let Some((first, _)) = records.first() else { return Ok(()) };
+            let before = self.state().last;
+            if cursor == 0 && before > 0 && *first != before + 1 {
+                tracing::error!(
+                    "the files in {} go up to record {before}, and the store goes on at {first}: was it put back from a \
+                     copy? Records are written under the numbers that the store gives them",
+                    folder.display()
+                );
+            }
             let mut rows = Vec::with_capacity(records.len());
             for (number, data) in &records {
                 rows.push(row(*number, data)?);
@@ -259,7 +271,7 @@ impl Writer {
             set.write(&rows)?;
             self.set = Some(set);
             cursor = rows.last().map_or(cursor, Row::number);
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).last = cursor;
+            self.state().last = cursor;
             if self.is_full() {
                 self.cursor = Some(cursor);
                 self.close()?;
@@ -313,7 +325,7 @@ impl Writer {
                 first - 1
             }
         };
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).last = number;
+        self.state().last = number;
         Ok(cursor)
     }
 }

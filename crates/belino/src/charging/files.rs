@@ -174,7 +174,10 @@ pub fn recover(folder: &Path) -> anyhow::Result<Option<Row>> {
         let is_open = files.iter().any(|(_, open)| *open);
         // Without `.last` the newest closed file tells.
         if is_open {
-            last = recover_set(folder, &stem, &files)?.or(last);
+            let found = recover_set(folder, &stem, &files)?;
+            // Once it has begun to get its final names, `.last` is about this set; else it is about one before.
+            let begun = files.iter().any(|(_, open)| !open);
+            last = if begun { last.or(found) } else { found.or(last) };
         } else if last.is_none() && Some(&stem) == newest.as_ref() {
             let file = path(folder, &stem, files[0].0, false);
             let octets = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -58,7 +58,7 @@ fn integer(value: u64) -> Vec<u8> {
 /// `YYMMDDhhmmss` in BCD, `+`, and no hours and minutes from UTC.
 fn time_stamp(seconds: i64) -> Vec<u8> {
     let (year, month, day, hour, minute, second) = Timestamp::from_seconds(seconds).civil();
-    let bcd = |n: u32| (n / 10 % 10 << 4 | n % 10) as u8;
+    let bcd = |n: u32| (((n / 10 % 10) << 4) | (n % 10)) as u8;
     vec![
         bcd(year.rem_euclid(100) as u32),
         bcd(month),
@@ -80,7 +80,7 @@ fn msisdn(text: &str) -> Vec<u8> {
     };
     let digits: Vec<u8> = digits.bytes().map(|b| b.wrapping_sub(b'0') & 0x0f).collect();
     let mut content = vec![nature];
-    content.extend(digits.chunks(2).map(|pair| pair.get(1).copied().unwrap_or(0x0f) << 4 | pair[0]));
+    content.extend(digits.chunks(2).map(|pair| (pair.get(1).copied().unwrap_or(0x0f) << 4) | pair[0]));
     content
 }
 
@@ -156,7 +156,7 @@ fn content<'a>(input: &mut &'a [u8]) -> Result<&'a [u8], Unread> {
     let len = match first {
         0..=0x7f => usize::from(first),
         0x81..=0x84 => {
-            take(input, usize::from(first & 0x7f))?.iter().fold(0, |len, o| len << 8 | usize::from(*o))
+            take(input, usize::from(first & 0x7f))?.iter().fold(0, |len, o| (len << 8) | usize::from(*o))
         }
         _ => return wrong(format!("length octet {first:#04x}")),
     };
@@ -185,7 +185,7 @@ fn read_integer(content: &[u8]) -> Result<u64, Unread> {
     if content.is_empty() || content[0] >= 0x80 || digits.len() > 8 {
         return wrong("a number that is negative or too long");
     }
-    Ok(digits.iter().fold(0, |n, o| n << 8 | u64::from(*o)))
+    Ok(digits.iter().fold(0, |n, o| (n << 8) | u64::from(*o)))
 }
 
 fn read_text(content: &[u8]) -> Result<String, Unread> {

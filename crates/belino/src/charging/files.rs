@@ -204,7 +204,7 @@ fn read_last(folder: &Path) -> anyhow::Result<Option<Row>> {
 
 /// Cut the files of a set to what all of them have, and close them. The last record, if any is whole.
 fn recover_set(folder: &Path, stem: &str, files: &[(Format, bool)]) -> anyhow::Result<Option<Row>> {
-    let mut whole: Vec<(Format, bool, Vec<(Row, u64)>)> = Vec::new();
+    let mut whole: Vec<(Format, bool, Vec<Ended>)> = Vec::new();
     let first = stem[PREFIX.len()..].split('-').next().and_then(|number| number.parse().ok());
     for (format, open) in files {
         let file = path(folder, stem, *format, *open);
@@ -245,6 +245,9 @@ fn recover_set(folder: &Path, stem: &str, files: &[(Format, bool)]) -> anyhow::R
     Ok(Some(last))
 }
 
+/// A record, and the octet where it ends.
+type Ended = (Row, u64);
+
 impl Format {
     /// Append a record in this format.
     pub fn encode(self, row: &Row, out: &mut Vec<u8>) {
@@ -257,8 +260,8 @@ impl Format {
 
     /// The records at the front of a file that are whole and numbered one after the other (from `first`, if given), each
     /// with the place where it ends.
-    fn whole(self, octets: &[u8], first: Option<u64>) -> Vec<(Row, u64)> {
-        let mut all: Vec<(Row, u64)> = Vec::new();
+    fn whole(self, octets: &[u8], first: Option<u64>) -> Vec<Ended> {
+        let mut all: Vec<Ended> = Vec::new();
         let mut reader = Reader::new(self, octets);
         while let Some(Ok(row)) = reader.next() {
             let wanted = all.last().map(|(last, _)| last.number() + 1).or(first);

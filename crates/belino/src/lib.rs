@@ -26,6 +26,7 @@ macro_rules! say_part {
 pub mod admin;
 pub mod agreements;
 pub mod bench;
+pub mod charging;
 pub mod cli;
 pub mod clock;
 pub mod compose;

@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod client;
+pub mod deed;
 pub mod server;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,9 @@ pub enum Request {
     Retry {
         /// The MM.
         id: String,
+        /// Why; kept in its history.
+        #[serde(default)]
+        why: String,
     },
     /// Give an MM up.
     Drop {

@@ -3,6 +3,7 @@
 //! Owns: names and defaults of keys, and the words that tell an operator what is wrong, where, and what was meant.
 //! Never knows: sockets. A key that is not known is an error; so is a value that cannot be meant.
 
+pub mod console;
 mod discovery;
 pub mod http;
 mod limits;
@@ -52,6 +53,8 @@ pub struct Config {
     pub discovery: DiscoveryConfig,
     /// The HTTP dock, applications and webhooks.
     pub http: http::Http,
+    /// The web console.
+    pub console: console::Console,
 }
 
 /// The connection side of a peer.

@@ -25,6 +25,7 @@ macro_rules! say_part {
 
 pub mod admin;
 pub mod agreements;
+pub mod audit;
 pub mod bench;
 pub mod cli;
 pub mod clock;
@@ -36,9 +37,11 @@ pub mod decode;
 pub mod demo;
 pub mod discovery;
 pub mod dock;
+pub mod explain;
 pub mod heart;
 pub mod lines;
 pub mod probe;
+pub mod recent;
 pub mod resolver;
 pub mod serve;
 pub mod tls;

@@ -4,12 +4,14 @@
 
 use crate::admin;
 use crate::agreements::Agreements;
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::{Config, Keys};
 use crate::courier::Courier;
 use crate::dock::http;
 use crate::dock::mm4::{Dock, listen};
 use crate::heart::{Hands, Heart};
+use crate::recent::Recent;
 use crate::resolver::Resolver;
 use crate::webhooks::Webhooks;
 use anyhow::Context as _;
@@ -59,6 +61,10 @@ pub struct Parts {
     pub http: Arc<http::Dock>,
     /// Courier, resolver, and what tells applications.
     pub hands: Hands,
+    /// Where changes by people are written down.
+    pub audit: Audit,
+    /// What was last heard of each peer.
+    pub recent: Arc<Recent>,
     /// What tells the time.
     pub clock: Clock,
 }
@@ -85,6 +91,9 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let mut options = Options { disk_free_min, flush_delay, ..Options::default() };
     faults(&mut options);
     let embedded = Arc::new(Embedded::open(&data, options)?);
+    let audit =
+        Audit::open(&data).with_context(|| format!("cannot open the audit log in {}", data.display()))?;
+    let recent = Arc::new(Recent::new(clock.now()));
     let store: Arc<dyn Store> = embedded.clone();
 
     let config = Arc::new(config);
@@ -107,13 +116,20 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let house = Arc::new(config.house.clone());
     let on_failure = move |why| drop(failing.send(Some(why)));
     let hands = Hands { courier, resolver, webhooks };
+    let noted = recent.clone();
+    let watcher: Watcher = Box::new(move |mm, moment| {
+        noted.note(mm, moment);
+        if let Some(watcher) = &watcher {
+            watcher(mm, moment);
+        }
+    });
     let (heart, heart_thread) =
-        Heart::start(store.clone(), house, clock.clone(), hands.clone(), watcher, on_failure)?;
+        Heart::start(store.clone(), house, clock.clone(), hands.clone(), Some(watcher), on_failure)?;
 
     let (stop, stopping) = watch::channel(false);
     let dock =
         Dock::new(config.clone(), agreed, store.clone(), heart.clone(), clock.clone(), stopping.clone());
-    let dock = Arc::new(dock);
+    let dock = Arc::new(dock.noting(recent.clone()));
     let mut addresses = Vec::new();
     let plain = config.listen.iter().map(|address| (address, false));
     for (address, implicit) in plain.chain(config.listen_tls.iter().map(|address| (address, true))) {
@@ -133,8 +149,18 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         http_addresses.push(listener.local_addr()?);
         tasks.spawn(http::listen(http.clone(), listener, tasks.clone()));
     }
-    let parts =
-        Arc::new(Parts { heart, store: store.clone(), embedded, dock, http, hands, clock: clock.clone() });
+    let (store_of_parts, clock_of_parts) = (store.clone(), clock.clone());
+    let parts = Arc::new(Parts {
+        heart,
+        store: store_of_parts,
+        embedded,
+        dock,
+        http,
+        hands,
+        audit,
+        recent,
+        clock: clock_of_parts,
+    });
     let socket = socket_path(&data);
     tasks.spawn(admin::server::serve(parts.clone(), admin::server::bind(&socket)?, stopping.clone()));
     tasks.spawn(maintain(store, clock, stopping));

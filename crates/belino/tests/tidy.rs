@@ -186,6 +186,7 @@ fn every_key_is_documented() {
         ("limits.rs", "struct LimitsPart {", "fn retry("),
         ("discovery.rs", "struct DiscoveryPart {", "/// How numbers and hosts are found."),
         ("http.rs", "struct HttpPart {", "/// Names of all webhooks, checked."),
+        ("console.rs", "struct ConsolePart {", "/// The whole."),
     ] {
         let parser = std::fs::read_to_string(root().join("crates/belino/src/config").join(file)).unwrap();
         let (begin, end) = (parser.find(begin).unwrap(), parser.find(end).unwrap());

@@ -1,10 +1,11 @@
 //! The relay's side of the admin socket.
 
-use super::{Request, Response, Send};
+use super::{Request, Response, Send, deed};
 use crate::config::Config;
 use crate::content;
 use crate::decode;
 use crate::dock::listeners::{Listening, Token};
+use crate::explain;
 use crate::resolver::Resolver;
 use crate::serve::{Parts, until_stop};
 use crate::view;
@@ -66,7 +67,7 @@ const fn may_command(user: u32, own: u32) -> bool {
     user == own || user == 0
 }
 
-async fn answer(parts: &Parts, socket: UnixStream) -> anyhow::Result<()> {
+async fn answer(parts: &Arc<Parts>, socket: UnixStream) -> anyhow::Result<()> {
     let mut reader = BufReader::new(socket);
     let mut line = String::new();
     (&mut reader).take(LINE_MAX).read_line(&mut line).await?;
@@ -79,25 +80,35 @@ async fn answer(parts: &Parts, socket: UnixStream) -> anyhow::Result<()> {
         reader.get_mut().write_all(&line).await?;
         return Ok(reader.get_mut().shutdown().await?);
     }
-    let outcome = match serde_json::from_str::<Request>(&line) {
+    let request = serde_json::from_str::<Request>(&line);
+    let change = request.as_ref().ok().and_then(deed::of);
+    let who = format!("admin socket, user {user}");
+    let outcome = match request {
         Ok(Request::Send(send)) => {
             if send.octets > BODY_MAX {
                 bail!("a body of {} octets; at most {BODY_MAX}", send.octets);
             }
             let mut body = vec![0; send.octets];
             reader.read_exact(&mut body).await?;
-            submit(parts, &send, &body).await.map(|value| (value, Vec::new()))
+            submit(parts, "cli", &send, &body).await.map(|value| (value, Vec::new()))
         }
         Ok(Request::Listen { peer, token }) => match listener(parts, &peer, &token).await {
             Ok(listening) => return listen(reader.into_inner(), listening).await,
             Err(error) => Err(error),
         },
         Ok(Request::Backup { to }) => {
+            if let Some(change) = change {
+                deed::record(parts, who, change, "begun".into()).await;
+            }
             return super::backup::answer(parts, reader.into_inner(), to.into()).await;
         }
         Ok(request) => perform(parts, request).await,
         Err(error) => Err(anyhow!("request not understood: {error}")),
     };
+    if let Some(change) = change {
+        let came = outcome.as_ref().map_or_else(|error| format!("{error:#}"), |_| "done".to_owned());
+        deed::record(parts, who, change, came).await;
+    }
     let (response, body) = match outcome {
         Ok((value, body)) => (Response::Ok { value, octets: body.len() }, body),
         Err(error) => (Response::Error(format!("{error:#}")), Vec::new()),
@@ -118,7 +129,8 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
         Request::Queue { peer, all, max } => plain(queue(parts, peer.as_deref(), all, max)?),
         Request::Trace { id } => {
             let found = find(parts, &id)?;
-            plain(found.iter().map(|mm| shown(parts, *mm)).collect())
+            let gates = parts.heart.look(relay::Shard::peers).await.unwrap_or_default();
+            plain(found.iter().map(|mm| shown(parts, *mm, &gates)).collect())
         }
         Request::Mailbox { recipient, max } => plain(mailbox(parts, recipient.as_deref(), max).await?),
         Request::Retrieve { id, recipient, peek, report } => {
@@ -128,8 +140,9 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
             plain(handle(parts, &id, recipient.as_deref(), &how, report).await?)
         }
         Request::Route { address } => plain(route(parts, &address).await?),
-        Request::Retry { id } => {
-            plain(change(parts, &id, |_| Event::RetryNow { in_flight: Vec::new() }).await?)
+        Request::Retry { id, why } => {
+            let event = |_| Event::RetryNow { why: why.clone(), in_flight: Vec::new() };
+            plain(change(parts, &id, event).await?)
         }
         Request::Drop { id, why } => plain(change(parts, &id, |_| Event::Drop { why: why.clone() }).await?),
         Request::Peers => plain(peers(parts).await?),
@@ -183,7 +196,11 @@ async fn listen(mut socket: UnixStream, mut listening: Listening) -> anyhow::Res
     }
 }
 
-async fn status(parts: &Parts) -> anyhow::Result<Value> {
+/// Whether it runs, and how it is.
+///
+/// # Errors
+/// The relay is stopping.
+pub async fn status(parts: &Parts) -> anyhow::Result<Value> {
     let health = parts.store.health();
     let quiet = parts.heart.look(relay::Shard::is_quiet).await.context("the relay is stopping")?;
     Ok(json!({
@@ -198,16 +215,25 @@ async fn status(parts: &Parts) -> anyhow::Result<Value> {
     }))
 }
 
-fn shown(parts: &Parts, mm: MmId) -> Value {
+fn shown(parts: &Parts, mm: MmId, gates: &[relay::PeerState]) -> Value {
     match content::ledger(&*parts.store, mm) {
-        Ok(Some(ledger)) => view::ledger(&ledger),
+        Ok(Some(ledger)) => {
+            let told = explain::what_happened(&ledger, gates, parts.clock.now());
+            let mut value = view::ledger(&ledger);
+            value["what_happened"] = json!(told.what);
+            value["what_next"] = json!(told.next);
+            value
+        }
         Ok(None) => Value::Null,
         Err(error) => view::unreadable(mm, &error.to_string()),
     }
 }
 
 /// The MMs that go by an id: ours, or a Message-ID.
-fn find(parts: &Parts, id: &str) -> anyhow::Result<Vec<MmId>> {
+///
+/// # Errors
+/// There is none, or the store cannot say.
+pub fn find(parts: &Parts, id: &str) -> anyhow::Result<Vec<MmId>> {
     if let Ok(mm) = id.parse::<MmId>()
         && parts.store.ledger(mm)?.is_some()
     {
@@ -365,13 +391,21 @@ async fn house(parts: &Parts) -> anyhow::Result<Arc<relay::House>> {
     parts.heart.look(|shard| Arc::clone(shard.house())).await.context("the relay is stopping")
 }
 
-async fn normalised(parts: &Parts, text: &str) -> anyhow::Result<Party> {
+/// An address as the heart compares it.
+///
+/// # Errors
+/// It is none.
+pub async fn normalised(parts: &Parts, text: &str) -> anyhow::Result<Party> {
     let party: Party = text.parse().map_err(|e| anyhow!("address {text:?}: {e}"))?;
     let address = house(parts).await?.normalised(party.address);
     Ok(Party { address, ..party })
 }
 
-async fn route(parts: &Parts, text: &str) -> anyhow::Result<Value> {
+/// Where an address would go, and why.
+///
+/// # Errors
+/// It is none.
+pub async fn route(parts: &Parts, text: &str) -> anyhow::Result<Value> {
     let party = normalised(parts, text).await?;
     let config = parts.dock.config();
     Ok(explain_route(&parts.hands.resolver, &config, &party).await)
@@ -407,7 +441,11 @@ pub async fn explain_route(resolver: &Resolver, config: &Config, party: &Party) 
     })
 }
 
-async fn change(parts: &Parts, id: &str, event: impl Fn(MmId) -> Event) -> anyhow::Result<Value> {
+/// Have something happen to the MMs that go by an id; as they are then.
+///
+/// # Errors
+/// There is none, or it is refused.
+pub async fn change(parts: &Parts, id: &str, event: impl Fn(MmId) -> Event) -> anyhow::Result<Value> {
     let mut rows = Vec::new();
     for mm in find(parts, id)? {
         match parts.heart.ask(mm, event(mm)).await {
@@ -418,7 +456,11 @@ async fn change(parts: &Parts, id: &str, event: impl Fn(MmId) -> Event) -> anyho
     Ok(Value::Array(rows))
 }
 
-async fn known_peer(parts: &Parts, name: &str) -> anyhow::Result<PeerName> {
+/// A peer that is configured.
+///
+/// # Errors
+/// It is not.
+pub async fn known_peer(parts: &Parts, name: &str) -> anyhow::Result<PeerName> {
     let house = house(parts).await?;
     let name = PeerName::new(name);
     if house.peer(&name).is_none() {
@@ -428,7 +470,11 @@ async fn known_peer(parts: &Parts, name: &str) -> anyhow::Result<PeerName> {
     Ok(name)
 }
 
-async fn peers(parts: &Parts) -> anyhow::Result<Value> {
+/// Every peer, as its queue stands.
+///
+/// # Errors
+/// The relay is stopping, or its store cannot say.
+pub async fn peers(parts: &Parts) -> anyhow::Result<Value> {
     let states = parts.heart.look(relay::Shard::peers).await.context("the relay is stopping")?;
     let (sessions, config) = (parts.dock.sessions(), parts.dock.config());
     let mut rows = Vec::new();
@@ -446,12 +492,16 @@ async fn peers(parts: &Parts) -> anyhow::Result<Value> {
     Ok(Value::Array(rows))
 }
 
-async fn submit(parts: &Parts, send: &Send, wire_form: &[u8]) -> anyhow::Result<Value> {
+/// Hand in an MM. `by` is who does, in its history.
+///
+/// # Errors
+/// An address or word is none, or the heart refuses it.
+pub async fn submit(parts: &Parts, by: &str, send: &Send, wire_form: &[u8]) -> anyhow::Result<Value> {
     let address = |text: &String| text.parse::<Party>().map_err(|e| anyhow!("address {text:?}: {e}"));
     let list = |texts: &[String]| texts.iter().map(address).collect::<anyhow::Result<Vec<_>>>();
     let (content, body) = content::keep(&*parts.store, wire_form)?.unzip();
     let submission = Submission {
-        by: "cli".into(),
+        by: by.to_owned(),
         hook: None,
         once: None,
         from: address(&send.from)?,

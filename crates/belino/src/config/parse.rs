@@ -1,5 +1,6 @@
 //! From the text of the file to [`Config`], with errors that name line, key and the nearest key that exists.
 
+use super::console::{self, ConsolePart};
 use super::discovery::{DiscoverPart, DiscoveryPart, discover, discovery};
 use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
 use super::limits::{LimitsPart, RetryPart, heart_limits, house_limits, retry};
@@ -63,6 +64,8 @@ struct File {
     application: Vec<ApplicationPart>,
     #[serde(default)]
     webhook: Vec<WebhookPart>,
+    #[serde(default)]
+    console: ConsolePart,
 }
 
 #[derive(Deserialize)]
@@ -326,6 +329,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
     let hooks = http::hook_names(&file.webhook)?;
     let locals = file.local.iter().map(|part| local(part, &hooks)).collect::<Result<Vec<_>, _>>()?;
     let http = http::build(&file.http, &file.application, &file.webhook, &locals, path.parent())?;
+    let console = console::build(&file.console, path.parent())?;
     let house = House {
         number_plan: plan(&file.numbers)?,
         locals,
@@ -352,6 +356,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         limits,
         discovery,
         http,
+        console,
     })
 }
 

@@ -14,6 +14,7 @@ use crate::agreements::Agreements;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
+use crate::recent::Recent;
 use crate::serve::until_stop;
 use crate::tls::{Stream, Tls};
 use mms::{AbstractMessage, ForwardReq, MailPath, MmId, RequestStatus, Version};
@@ -30,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use wire::mime::{Action, HeaderBlock, HeaderError};
 use wire::mm4::{Decoded, Mail};
-use wire::smtp::server::{Capabilities, Ending, Envelope, Event, Phase, Session};
+use wire::smtp::server::{Capabilities, Ending, Envelope, Event, Phase, Refusal, Session};
 use wire::smtp::{Limits, Reply};
 
 /// Octets read from a socket at once while content comes in.
@@ -66,6 +67,8 @@ pub struct Dock {
     pub paces: Paces,
     /// Probes that listen to what a peer answers them.
     pub listeners: Listeners,
+    /// Where refusals are noted.
+    recent: Arc<Recent>,
     /// Buffers for content, between two uses.
     buffers: Buffers,
     /// Turns `true` when the house stops.
@@ -85,7 +88,14 @@ impl Dock {
         let (sessions, listeners) = (Mutex::default(), Listeners::default());
         let (paces, buffers) = (Paces::default(), Buffers::default());
         let (config, agreed) = (RwLock::new(config), RwLock::new(agreed));
-        Self { config, agreed, store, heart, clock, sessions, paces, listeners, buffers, stop }
+        let recent = Arc::new(Recent::new(clock.now()));
+        Self { config, agreed, store, heart, clock, sessions, paces, listeners, recent, buffers, stop }
+    }
+
+    /// The same, with its refusals noted here.
+    #[must_use]
+    pub fn noting(self, recent: Arc<Recent>) -> Self {
+        Self { recent, ..self }
     }
 
     /// The configuration in force.
@@ -315,7 +325,12 @@ impl Reader {
                         }
                     }
                     Event::ContentDropped | Event::Reset => intake = None,
-                    Event::Refused(why) => tracing::debug!(?why, "command refused"),
+                    Event::Refused(why) => {
+                        tracing::debug!(?why, "command refused");
+                        if let Refusal::DeclaredTooBig(size) = why {
+                            self.note(&format!("552 5.3.4 a mail of {size} octets is over our limit"));
+                        }
+                    }
                     Event::Hello { name, .. } => {
                         tracing::debug!(%name, "greeted");
                         if let Some(reply) = &refusal {
@@ -432,10 +447,16 @@ impl Reader {
         Some(format!("{domain} is no domain of this peer"))
     }
 
+    /// Something of this peer was refused.
+    fn note(&self, words: &str) {
+        self.dock.recent.refused(&self.peer, self.dock.clock.now(), None, true, words);
+    }
+
     fn log_ending(&self, ending: Ending) {
         match ending {
             Ending::Violation(violation) => {
                 tracing::warn!(peer = %self.peer, "connection ended: {violation}");
+                self.note(&format!("connection ended: {violation}"));
             }
             other => tracing::debug!(?other, "connection ended"),
         }
@@ -470,6 +491,7 @@ impl Reader {
             Ok(arrival) => arrival,
             Err(reason) => {
                 tracing::info!(%mm, peer = %self.peer, "mail refused: {reason}");
+                self.note(&reason.reply().to_string());
                 return Err(smtp_reply(&reason.reply()));
             }
         };
@@ -478,6 +500,7 @@ impl Reader {
             Answer::Mail(reply) if reply.code / 100 == 2 => Ok(reply.text),
             Answer::Mail(reply) => {
                 tracing::info!(%mm, peer = %self.peer, "mail refused: {reply}");
+                self.note(&reply.to_string());
                 Err(smtp_reply(&reply))
             }
             _ => Err(smtp_reply(&Reason::Fault.reply())),

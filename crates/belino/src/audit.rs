@@ -194,7 +194,7 @@ mod tests {
         let lines = audit.newest(0, 10);
         assert_eq!(lines.len(), 4);
         let three = lines[0].as_ref().unwrap();
-        assert_eq!((three.about.as_str(), three.at.as_str()), ("three", "2025-03-04T10:15:30Z"));
+        assert_eq!((three.about.as_str(), three.at.as_str()), ("three", "2025-03-04T10:15:30.000Z"));
         assert_eq!(lines[1], Err("{\"at\":\"20".into()));
         assert_eq!(audit.newest(2, 1)[0].as_ref().unwrap().about, "two");
         assert_eq!(audit.failed(), None);

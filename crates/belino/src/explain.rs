@@ -110,6 +110,12 @@ fn name(peer: Option<&PeerName>) -> &str {
     peer.map_or("unknown", PeerName::as_str)
 }
 
+/// An instant to the second.
+pub fn time(at: Timestamp) -> String {
+    let (year, month, day, hour, minute, second) = at.civil();
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 /// `: "words"`, or nothing.
 fn quoted(words: &str) -> String {
     let words = words.trim();
@@ -154,8 +160,9 @@ fn of_recipient(ledger: &Ledger, peers: &[PeerState], now: Timestamp, place: usi
                 30,
                 format!(
                     "Peer {to} took the MM with 250 but has not answered; it was sent {} times, and its MM4_forward.RES is \
-                     awaited until {until}.",
-                    resends + 1
+                     awaited until {}.",
+                    resends + 1,
+                    time(until)
                 ),
                 format!(
                     "Ask {to} whether it sends responses to our system address; nothing else needs doing now."
@@ -163,7 +170,7 @@ fn of_recipient(ledger: &Ledger, peers: &[PeerState], now: Timestamp, place: usi
             ),
             Some((TransactionState::Awaiting(until), _)) => cause(
                 QUIET + 5,
-                format!("Peer {to} took the MM with 250; its MM4_forward.RES is awaited until {until}."),
+                format!("Peer {to} took the MM with 250; its MM4_forward.RES is awaited until {}.", time(until)),
                 "",
             ),
             _ => cause(
@@ -194,7 +201,7 @@ fn of_recipient(ledger: &Ledger, peers: &[PeerState], now: Timestamp, place: usi
             None => cause(QUIET + 10, format!("Peer {to} accepted it (MM4_forward.RES: Ok)."), ""),
         },
         RecipientState::Stored => {
-            cause(QUIET + 11, format!("It lies in the mailbox until {}.", ledger.expires), "")
+            cause(QUIET + 11, format!("It lies in the mailbox until {}.", time(ledger.expires)), "")
         }
         RecipientState::Retrieved => cause(QUIET + 12, "Its recipient has fetched it.", ""),
         RecipientState::Rejected => cause(QUIET + 1, "Its recipient did not want it.", ""),
@@ -241,7 +248,7 @@ fn waits(
             format!("Look at {to}'s host and the way there; Resume on its page tries it at once. Nothing is lost until the queue time ends.")
         });
         let waits = if *until > now {
-            format!("the next attempt is due at {until}")
+            format!("the next attempt is due at {}", time(*until))
         } else {
             "it is tried now".into()
         };

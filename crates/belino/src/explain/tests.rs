@@ -94,7 +94,7 @@ fn a_response_never_comes() {
     let mut ledger = submitted(RecipientState::Forwarded, None, "");
     ledger.transactions[0].state = TransactionState::Awaiting(START.plus(Duration::from_secs(600)));
     let quiet = told(&ledger, &[]);
-    assert!(!quiet.trouble && quiet.what.contains("is awaited until 2025-03-04T10:25:30Z"), "{quiet:?}");
+    assert!(!quiet.trouble && quiet.what.contains("is awaited until 2025-03-04 10:25:30 UTC"), "{quiet:?}");
     ledger.transactions[0].resends = 1;
     expect(&told(&ledger, &[]), &["has not answered", "sent 2 times"], &["system address"]);
 }

@@ -46,6 +46,14 @@ impl Clock {
         }
     }
 
+    /// As [`Clock::steady`], in nanoseconds, for spans that are shorter than a millisecond.
+    pub fn steady_nanos(&self) -> u64 {
+        match self {
+            Self::System => monotonic(),
+            Self::Manual(_) => u64::try_from(self.now().millis()).unwrap_or(0).saturating_mul(1_000_000),
+        }
+    }
+
     /// Move a manual clock on; a system clock moves by itself.
     pub fn advance(&self, span: Duration) {
         if let Self::Manual(time) = self {

@@ -7,6 +7,7 @@ pub mod console;
 mod discovery;
 pub mod http;
 mod limits;
+mod metrics;
 mod network;
 mod parse;
 mod profile;
@@ -15,6 +16,7 @@ mod tls;
 mod values;
 
 pub use discovery::DiscoveryConfig;
+pub use metrics::Metrics;
 pub use network::Network;
 pub use parse::{ConfigError, load, parse};
 pub use secret::{Keys, Secret, Token, file as secret_file, guarded as guarded_file};
@@ -55,6 +57,8 @@ pub struct Config {
     pub http: http::Http,
     /// The web console.
     pub console: console::Console,
+    /// Where numbers for monitoring are had.
+    pub metrics: Metrics,
 }
 
 /// The connection side of a peer.

@@ -14,30 +14,26 @@ mod session;
 pub use session::{Sessions, Visitor};
 
 use crate::config::console::{Console, Tokens};
-use crate::serve::{Parts, until_stop};
+use crate::serve::Parts;
+use crate::web::{self, Terms};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Form, FromRequest as _, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, HeaderName, HeaderValue, LOCATION,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{Method, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-/// Octets of a request's header section.
-const HEAD_MAX: usize = 16 << 10;
 /// Octets of a form.
 const FORM_MAX: usize = 64 << 10;
 /// Requests at once; one more is answered `503`.
@@ -46,9 +42,6 @@ const REQUESTS_MAX: usize = 32;
 const CONNECTIONS_MAX: usize = 128;
 /// How long a request may take, and a connection be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A connection is asked to end after this.
-const CONNECTION_LIFE: Duration = Duration::from_secs(600);
-
 /// What pages may do in a browser: nothing but what comes from here, and one script.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
                       connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -62,6 +55,10 @@ pub struct Desk {
     connections: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
+
+/// At which port of ours a request came.
+#[derive(Clone, Copy)]
+struct Port(u16);
 
 /// From where a request comes, and at which port of ours.
 #[derive(Clone, Copy)]
@@ -162,7 +159,8 @@ async fn icon() -> Response<Body> {
 }
 
 fn router(desk: &Arc<Desk>) -> Router {
-    let routes = operations().into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method));
+    let routes =
+        operations().into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method));
     let no_page = |State(desk): State<Arc<Desk>>| async move {
         pages::trouble(&desk, StatusCode::NOT_FOUND, "There is no such page.").await
     };
@@ -208,9 +206,12 @@ async fn guard(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> R
 
 /// Who asks, and whether that may be asked.
 async fn admit(desk: &Arc<Desk>, mut request: Request, next: Next) -> Response<Body> {
-    let Some(ends) = request.extensions().get::<Ends>().copied() else {
+    let (from, port) = (request.extensions().get::<SocketAddr>(), request.extensions().get::<Port>());
+    let (Some(from), Some(Port(port))) = (from, port) else {
         return pages::bare(StatusCode::INTERNAL_SERVER_ERROR, "The connection is not known.");
     };
+    let ends = Ends { from: from.ip(), port: *port };
+    request.extensions_mut().insert(ends);
     let path = request.uri().path().to_owned();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_open = matches!(path.as_str(), "/login" | "/console.css" | "/console.js" | "/icon.svg");
@@ -240,8 +241,14 @@ async fn admit(desk: &Arc<Desk>, mut request: Request, next: Next) -> Response<B
             };
             let shown = fields.get("csrf").map(String::as_str).unwrap_or_default();
             if !visitor.wrote(shown) {
-                tracing::warn!(user = visitor.name, "request to the console refused: its form is not of this session");
-                return pages::bare(StatusCode::FORBIDDEN, "This form is not of this session: load the page again.");
+                tracing::warn!(
+                    user = visitor.name,
+                    "request to the console refused: its form is not of this session"
+                );
+                return pages::bare(
+                    StatusCode::FORBIDDEN,
+                    "This form is not of this session: load the page again.",
+                );
             }
             if path != "/logout" && !visitor.may_operate() {
                 tracing::warn!(user = visitor.name, path, "request to the console refused: the role is read");
@@ -265,63 +272,15 @@ fn redirect(to: &str) -> Response<Body> {
 
 /// Accept connections until the house stops.
 pub async fn listen(desk: Arc<Desk>, listener: TcpListener, tasks: TaskTracker) {
-    let mut stop = desk.stop.clone();
-    let router = router(&desk);
     let port = listener.local_addr().map_or(0, |a| a.port());
-    loop {
-        let next = async {
-            // Closed never: the desk lives as long as its listeners.
-            let place = Arc::clone(&desk.connections).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            () = until_stop(&mut stop) => return,
-            next = next => next,
-        };
-        match accepted {
-            Ok((socket, address)) => {
-                let (desk, ends) = (Arc::clone(&desk), Ends { from: address.ip(), port });
-                let router = router.clone().layer(axum::Extension(ends));
-                tasks.spawn(async move {
-                    serve(&desk, socket, router).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: a moment's rest instead of a spin.
-                tracing::error!("cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-/// The life of a connection: request after request, until the other side or the house ends it.
-async fn serve(desk: &Desk, socket: TcpStream, router: Router) {
-    let _ = socket.set_nodelay(true);
-    let connection = http1::Builder::new()
-        .timer(desk.parts.clock.clone())
-        .header_read_timeout(PATIENCE)
-        .max_buf_size(HEAD_MAX)
-        .auto_date_header(false) // the guard writes it, by the house's clock
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let mut stop = desk.stop.clone();
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = until_stop(&mut stop) => None,
-        () = desk.parts.clock.sleep(CONNECTION_LIFE) => None,
+    let terms = Terms {
+        clock: desk.parts.clock.clone(),
+        sessions: Arc::clone(&desk.connections),
+        patience: Arc::new(|| PATIENCE),
+        stop: desk.stop.clone(),
     };
-    let ended = match ended {
-        Some(ended) => Some(ended),
-        None => {
-            connection.as_mut().graceful_shutdown();
-            desk.parts.clock.within(PATIENCE, connection).await
-        }
-    };
-    if let Some(Err(error)) = ended {
-        tracing::debug!("console connection: {error}");
-    }
+    let router = router(&desk).layer(axum::Extension(Port(port)));
+    web::listen(terms, listener, router, tasks).await;
 }
 
 /// Where a console is listened for.
@@ -332,8 +291,9 @@ pub async fn bind(console: &Console) -> anyhow::Result<Vec<(TcpListener, SocketA
     use anyhow::Context as _;
     let mut bound = Vec::new();
     for address in &console.listen {
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen for the console on {address}"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen for the console on {address}"))?;
         let at = listener.local_addr()?;
         bound.push((listener, at));
     }

@@ -16,9 +16,10 @@ use crate::discovery::HostTrouble;
 use crate::heart::Heart;
 use crate::resolver::Resolver;
 use crate::serve::until_stop;
+use crate::telemetry::Telemetry;
 pub use connection::connect;
 use connection::{Connection, Way};
-use mms::Domain;
+use mms::{Domain, Timestamp};
 use relay::{Carried, Errand, Event, PeerName, Told};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
@@ -38,6 +39,7 @@ struct Inner {
     runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
     resolver: Resolver,
+    telemetry: Arc<Telemetry>,
     heart: OnceLock<Heart>,
     routes: RwLock<HashMap<PeerName, Arc<Route>>>,
     stopping: watch::Sender<bool>,
@@ -84,12 +86,13 @@ impl Courier {
     pub fn new(
         store: Arc<Embedded>,
         clock: Clock,
-        host_name: String,
-        limits: HouseLimits,
+        config: &crate::config::Config,
         runtime: tokio::runtime::Handle,
         tasks: TaskTracker,
         resolver: Resolver,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
+        let (host_name, limits) = (config.host_name.clone(), config.limits.clone());
         Self(Arc::new(Inner {
             store,
             clock,
@@ -98,6 +101,7 @@ impl Courier {
             runtime,
             tasks,
             resolver,
+            telemetry,
             heart: OnceLock::new(),
             routes: RwLock::default(),
             stopping: watch::Sender::new(false),
@@ -196,6 +200,13 @@ impl Inner {
         }
     }
 
+    fn count(&self, errand: &Errand, how: &Carried) {
+        let now = self.clock.now();
+        let octets = errand.body.as_ref().map_or(0, |(content, offset)| content.len - offset);
+        let age = now.since(Timestamp::from_millis(errand.mm.millis()));
+        self.telemetry.carried(&errand.peer, &errand.message, how, octets, age, now);
+    }
+
     /// Wait for an errand, but not longer than a connection is kept unused.
     async fn next(&self, route: &Route) -> Option<Errand> {
         let mut stopping = self.stopping.subscribe();
@@ -230,6 +241,7 @@ impl Inner {
                 {
                     connection.quit(&self.clock, &self.limits).await;
                 }
+                self.count(&errand, &how);
                 self.tell(&errand, how);
             }
             if let Some(connection) = connection {

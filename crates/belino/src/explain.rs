@@ -170,7 +170,10 @@ fn of_recipient(ledger: &Ledger, peers: &[PeerState], now: Timestamp, place: usi
             ),
             Some((TransactionState::Awaiting(until), _)) => cause(
                 QUIET + 5,
-                format!("Peer {to} took the MM with 250; its MM4_forward.RES is awaited until {}.", time(until)),
+                format!(
+                    "Peer {to} took the MM with 250; its MM4_forward.RES is awaited until {}.",
+                    time(until)
+                ),
                 "",
             ),
             _ => cause(

@@ -25,12 +25,14 @@ macro_rules! say_part {
 
 pub mod admin;
 pub mod agreements;
+pub mod alarms;
 pub mod audit;
 pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod config;
+pub mod console;
 pub mod content;
 pub mod courier;
 pub mod decode;
@@ -40,12 +42,15 @@ pub mod dock;
 pub mod explain;
 pub mod heart;
 pub mod lines;
+pub mod metrics;
 pub mod probe;
 pub mod recent;
 pub mod resolver;
 pub mod serve;
+pub mod telemetry;
 pub mod tls;
 pub mod view;
+pub mod web;
 pub mod webhooks;
 
 use mms::MmId;

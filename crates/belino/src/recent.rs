@@ -8,6 +8,7 @@ use mms::{MmId, Timestamp};
 use relay::{Moment, PeerName, What};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Refusals that are kept for each peer.
 const KEPT: usize = 30;
@@ -38,6 +39,8 @@ pub struct Heard {
     pub received: Option<Timestamp>,
     /// When it last took a mail of ours.
     pub took: Option<Timestamp>,
+    /// How often it was too fast, and when that was last seen to grow.
+    slowed: (u64, Option<Timestamp>),
 }
 
 /// What was last heard of all peers.
@@ -90,6 +93,26 @@ impl Recent {
             heard.refusals.truncate(KEPT - 1);
             heard.refusals.push_front(Refusal { at, mm, ours, words });
         });
+    }
+
+    /// Whether a peer was too fast lately, by how often it was so far (slowed down, refused).
+    pub fn slowed(
+        &self,
+        peer: &PeerName,
+        slowed: u64,
+        refused: u64,
+        now: Timestamp,
+        lately: Duration,
+    ) -> bool {
+        let count = slowed + refused;
+        let mut last = None;
+        self.with(peer, |heard| {
+            if count > heard.slowed.0 {
+                heard.slowed = (count, Some(now));
+            }
+            last = heard.slowed.1;
+        });
+        last.is_some_and(|at| now.since(at) < lately)
     }
 
     /// What was last heard of a peer.

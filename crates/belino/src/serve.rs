@@ -6,18 +6,23 @@ use crate::admin;
 use crate::agreements::Agreements;
 use crate::audit::Audit;
 use crate::clock::Clock;
+use crate::config::console::Tokens;
 use crate::config::{Config, Keys};
+use crate::console::{self, Desk};
 use crate::courier::Courier;
 use crate::dock::http;
 use crate::dock::mm4::{Dock, listen};
 use crate::heart::{Hands, Heart};
+use crate::metrics;
 use crate::recent::Recent;
 use crate::resolver::Resolver;
+use crate::telemetry::{self, QueueNow, Telemetry};
 use crate::webhooks::Webhooks;
 use anyhow::Context as _;
 use mms::MmId;
-use relay::store::Store;
-use relay::{Input, Moment};
+use relay::store::{QueueId, Store};
+use relay::{Input, Moment, PeerName};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -38,6 +43,12 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// Where it listens for HTTP.
     pub http_addresses: Vec<SocketAddr>,
+    /// Where it listens for scrapes of its metrics.
+    pub metrics_addresses: Vec<SocketAddr>,
+    /// Where it listens for the console.
+    pub console_addresses: Vec<SocketAddr>,
+    /// The console, if it is listened for.
+    pub console: Arc<Desk>,
     /// The parts that the admin socket shows.
     pub parts: Arc<Parts>,
     heart_thread: JoinHandle<()>,
@@ -81,6 +92,7 @@ pub fn socket_path(data: &Path) -> PathBuf {
 pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> anyhow::Result<Running> {
     let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
     let agreed = Agreements::read(&config, &clock).map_err(anyhow::Error::msg)?;
+    let console_tokens = Tokens::read(&config.console).map_err(anyhow::Error::msg)?;
     let data = config.data.clone();
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -100,14 +112,15 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let runtime = tokio::runtime::Handle::current();
     let tasks = TaskTracker::new();
     let resolver = Resolver::new(&config, clock.clone(), runtime.clone(), tasks.clone());
+    let telemetry = Arc::new(Telemetry::default());
     let courier = Courier::new(
         embedded.clone(),
         clock.clone(),
-        config.host_name.clone(),
-        config.limits.clone(),
+        &config,
         runtime.clone(),
         tasks.clone(),
         resolver.clone(),
+        telemetry.clone(),
     );
     courier.configure(&config, &agreed);
     let webhooks = Webhooks::new(store.clone(), clock.clone(), config.limits.keep, runtime, tasks.clone());
@@ -127,8 +140,15 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         Heart::start(store.clone(), house, clock.clone(), hands.clone(), Some(watcher), on_failure)?;
 
     let (stop, stopping) = watch::channel(false);
-    let dock =
-        Dock::new(config.clone(), agreed, store.clone(), heart.clone(), clock.clone(), stopping.clone());
+    let dock = Dock::new(
+        config.clone(),
+        agreed,
+        store.clone(),
+        heart.clone(),
+        clock.clone(),
+        telemetry,
+        stopping.clone(),
+    );
     let dock = Arc::new(dock.noting(recent.clone()));
     let mut addresses = Vec::new();
     let plain = config.listen.iter().map(|address| (address, false));
@@ -161,8 +181,23 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         recent,
         clock: clock_of_parts,
     });
+    let mut metrics_addresses = Vec::new();
+    for address in &config.metrics.listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen for scrapes of metrics on {address}"))?;
+        metrics_addresses.push(listener.local_addr()?);
+        tasks.spawn(metrics::listen(parts.clone(), listener, tasks.clone(), stopping.clone()));
+    }
+    let desk = Arc::new(Desk::new(parts.clone(), console_tokens, stopping.clone()));
+    let mut console_addresses = Vec::new();
+    for (listener, address) in console::bind(&config.console).await? {
+        console_addresses.push(address);
+        tasks.spawn(console::listen(desk.clone(), listener, tasks.clone()));
+    }
     let socket = socket_path(&data);
     tasks.spawn(admin::server::serve(parts.clone(), admin::server::bind(&socket)?, stopping.clone()));
+    tasks.spawn(sample(parts.clone(), stopping.clone()));
     tasks.spawn(maintain(store, clock, stopping));
     for address in &addresses {
         tracing::info!(%address, domain = %config.house.domain(), "listening for MM4");
@@ -170,7 +205,25 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     for address in &http_addresses {
         tracing::info!(%address, "listening for HTTP");
     }
-    Ok(Running { addresses, http_addresses, parts, heart_thread, stop, tasks, failed, socket })
+    for address in &metrics_addresses {
+        tracing::info!(%address, "listening for scrapes of /metrics");
+    }
+    for address in &console_addresses {
+        tracing::info!(%address, "listening for the console");
+    }
+    Ok(Running {
+        addresses,
+        http_addresses,
+        metrics_addresses,
+        console_addresses,
+        console: desk,
+        parts,
+        heart_thread,
+        stop,
+        tasks,
+        failed,
+        socket,
+    })
 }
 
 /// Faults that tests ask for; builds without debug assertions know none.
@@ -181,6 +234,47 @@ fn faults(options: &mut Options) {
     }
     #[cfg(not(debug_assertions))]
     let _ = options;
+}
+
+/// Entries of a queue that a sample counts at most.
+pub const QUEUE_COUNT_MAX: u64 = 100_000;
+
+impl Parts {
+    /// Each peer's queue now.
+    ///
+    /// # Errors
+    /// In words: the relay is stopping, the store cannot be read.
+    pub async fn queues(&self) -> anyhow::Result<BTreeMap<PeerName, QueueNow>> {
+        let states = self.heart.look(relay::Shard::peers).await.context("the relay is stopping")?;
+        let (store, now) = (self.store.clone(), self.clock.now());
+        let count = move || {
+            let heads = store.queues()?;
+            let mut queues = BTreeMap::new();
+            for state in states {
+                let id = QueueId(state.peer.0.clone());
+                let due = heads.iter().find(|head| head.queue == id).map(|head| head.due);
+                let queued = if due.is_some() { store.depth(&id, QUEUE_COUNT_MAX)? } else { 0 };
+                let overdue = due.map_or(Duration::ZERO, |due| now.since(due));
+                queues.insert(state.peer, QueueNow { queued, overdue });
+            }
+            Ok::<_, relay::store::StoreError>(queues)
+        };
+        Ok(tokio::task::spawn_blocking(count).await??)
+    }
+}
+
+/// How it is, every few seconds.
+async fn sample(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
+    loop {
+        match parts.queues().await {
+            Ok(queues) => parts.dock.telemetry.sample(parts.clock.now(), &queues),
+            Err(error) => tracing::debug!("no sample: {error}"),
+        }
+        tokio::select! {
+            () = parts.clock.sleep(telemetry::STEP) => {}
+            () = until_stop(&mut stop) => return,
+        }
+    }
 }
 
 /// Housekeeping of the store, a little at a time.
@@ -213,7 +307,9 @@ impl Running {
     pub fn reload(&self, config: Config) -> anyhow::Result<()> {
         let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
         let agreed = Agreements::read(&config, &self.parts.clock).map_err(anyhow::Error::msg)?;
+        let tokens = Tokens::read(&config.console).map_err(anyhow::Error::msg)?;
         let config = Arc::new(config);
+        self.console.configure(tokens);
         // Before the heart hears of new webhooks: a notice must find its way.
         self.parts.hands.webhooks.configure(&config, &keys);
         self.parts.heart.input(Input::Reload(Arc::new(config.house.clone())));

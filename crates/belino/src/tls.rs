@@ -7,6 +7,7 @@
 
 mod stream;
 mod trust;
+mod validity;
 
 pub use stream::Stream;
 pub use trust::{Trust, fingerprint};
@@ -43,6 +44,20 @@ pub struct Tls {
     provider: Arc<CryptoProvider>,
     identity: Option<Identity>,
     trusts: HashMap<PeerName, Arc<Trust>>,
+    seen: Mutex<HashMap<PeerName, Seen>>,
+}
+
+/// What was last seen of a peer under TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it connected to us; otherwise we to it.
+    pub incoming: bool,
+    /// Protocol, cipher suite, fingerprint.
+    pub facts: String,
+    /// When its certificate ends, if it showed one.
+    pub until: Option<Timestamp>,
 }
 
 impl Tls {
@@ -62,12 +77,30 @@ impl Tls {
                 .map_err(|why| format!("peer {:?}: {why}", link.peer.as_str()))?;
             trusts.insert(link.peer.clone(), Arc::new(trust));
         }
-        Ok(Self { clock: clock.clone(), provider, identity, trusts })
+        Ok(Self { clock: clock.clone(), provider, identity, trusts, seen: Mutex::default() })
+    }
+
+    /// A connection with a peer is under TLS; `incoming` says who made it.
+    pub fn saw(&self, peer: &PeerName, stream: &Stream, incoming: bool) {
+        let until = stream.chain().first().and_then(|own| validity::not_after(own));
+        let seen = Seen { at: self.clock.now(), incoming, facts: stream.facts(), until };
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(peer.clone(), seen);
+    }
+
+    /// What was last seen of a peer under TLS, since the configuration was read.
+    pub fn seen(&self, peer: &PeerName) -> Option<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(peer).cloned()
     }
 
     /// Whether we have a certificate, so that peers can start TLS.
     pub fn can_serve(&self) -> bool {
         self.identity.is_some()
+    }
+
+    /// Until when our own certificate is valid, if we have one.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        let identity = self.identity.as_ref()?;
+        identity.current(&self.provider, &self.clock).until
     }
 
     /// What this peer's certificate must be.
@@ -193,6 +226,8 @@ struct Held {
 struct Ready {
     server: Arc<ServerConfig>,
     client: Arc<SingleCertAndKey>,
+    /// When the certificate ends.
+    until: Option<Timestamp>,
 }
 
 /// By which a file is known to have changed: time of change in nanoseconds, size, number.
@@ -240,6 +275,7 @@ fn ready(files: &IdentityFiles, provider: &Arc<CryptoProvider>, clock: &Clock) -
         .map_err(|why| format!("[mm4] certificate {}: {why}", files.certificate.display()))?;
     let wrong = |why: String| format!("[mm4] key {}: {why}", files.key.display());
     let text = guarded_file(&files.key, FILE_MAX).map_err(wrong)?;
+    let until = chain.first().and_then(|own| validity::not_after(own));
     let key = PrivateKeyDer::from_pem_slice(&text)
         .map_err(|_| wrong("holds no private key; expected one in PEM, not encrypted".into()))?;
     // Nothing of the key is in these words.
@@ -255,7 +291,7 @@ fn ready(files: &IdentityFiles, provider: &Arc<CryptoProvider>, clock: &Clock) -
         .with_cert_resolver(resolver.clone());
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
-    Ok(Ready { server: Arc::new(server), client: resolver })
+    Ok(Ready { server: Arc::new(server), client: resolver, until })
 }
 
 /// The certificates in a file.

@@ -157,6 +157,7 @@ fn pages_link_to_files_that_exist() {
         "ARCHITECTURE.md",
         "SECURITY.md",
         "docs/configuration.md",
+        "docs/metrics.md",
         "docs/private-links.md",
         "docs/conformance.md",
         "benches/README.md",

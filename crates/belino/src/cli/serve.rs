@@ -71,8 +71,13 @@ impl Serve {
             // The last line of the start, for those who wait for it.
             let list = |of: &[std::net::SocketAddr]| of.iter().map(|a| format!(" {a}")).collect::<String>();
             let http = &running.http_addresses;
-            let http = if http.is_empty() { String::new() } else { format!(" http{}", list(http)) };
-            say!("ready{}{http}", list(&running.addresses));
+            let named = |name: &str, of: &[std::net::SocketAddr]| match of {
+                [] => String::new(),
+                of => format!(" {name}{}", list(of)),
+            };
+            let metrics = named("metrics", &running.metrics_addresses);
+            let console = named("console", &running.console_addresses);
+            say!("ready{}{}{metrics}{console}", list(&running.addresses), named("http", http));
             let code = loop {
                 tokio::select! {
                     _ = terminate.recv() => break ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ use super::console::{self, ConsolePart};
 use super::discovery::{DiscoverPart, DiscoveryPart, discover, discovery};
 use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
 use super::limits::{LimitsPart, RetryPart, heart_limits, house_limits, retry};
+use super::metrics::{self, MetricsPart};
 use super::profile::{ProfilePart, name_or_table};
 use super::tls::{self, ClientCertificate, TlsMode};
 use super::{ByteSize, Config, Link, LinkTls, LoginFile, Network, TrustFiles};
@@ -66,6 +67,7 @@ struct File {
     webhook: Vec<WebhookPart>,
     #[serde(default)]
     console: ConsolePart,
+    metrics: MetricsPart,
 }
 
 #[derive(Deserialize)]
@@ -357,6 +359,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         discovery,
         http,
         console,
+        metrics: metrics::build(file.metrics),
     })
 }
 

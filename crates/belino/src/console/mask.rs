@@ -71,7 +71,10 @@ mod tests {
     #[test]
     fn the_last_digits_of_numbers_are_hidden() {
         for (text, shown) in [
-            ("+12025550110/TYPE=PLMN@mms.b.example", "+1202555\u{2022}\u{2022}\u{2022}\u{2022}/TYPE=PLMN@mms.b.example"),
+            (
+                "+12025550110/TYPE=PLMN@mms.b.example",
+                "+1202555\u{2022}\u{2022}\u{2022}\u{2022}/TYPE=PLMN@mms.b.example",
+            ),
             ("call +1 (202) 555-0110, please", "call +1 (202) 555-\u{2022}\u{2022}\u{2022}\u{2022}, please"),
             ("0012025550110", "001202555\u{2022}\u{2022}\u{2022}\u{2022}"),
             ("%2B12025550110", "%2B1202555\u{2022}\u{2022}\u{2022}\u{2022}"),

@@ -59,7 +59,12 @@ const MENU: [(&str, &str); 8] = [
 ];
 
 impl Frame {
-    pub(super) async fn new(desk: &Desk, visitor: &Visitor, title: impl Into<String>, current: &'static str) -> Self {
+    pub(super) async fn new(
+        desk: &Desk,
+        visitor: &Visitor,
+        title: impl Into<String>,
+        current: &'static str,
+    ) -> Self {
         let config = desk.parts.dock.config();
         Self {
             title: title.into(),

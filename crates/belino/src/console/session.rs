@@ -99,7 +99,8 @@ impl Sessions {
     pub fn begin(&self, name: &str, tokens: &Tokens, life: Duration) -> Option<String> {
         let (_, mark) = tokens.standing(name)?;
         let (cookie, now) = (secret(), self.clock.now());
-        let session = Session { name: name.to_owned(), mark, csrf: secret(), begun: now, until: now.plus(life) };
+        let session =
+            Session { name: name.to_owned(), mark, csrf: secret(), begun: now, until: now.plus(life) };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, session| session.until > now);
         while open.len() >= SESSIONS_MAX {

@@ -1,6 +1,6 @@
 //! The HTTP dock: where applications hand in MMs, ask what became of them, and fetch what came for them.
 //!
-//! Owns: incoming connections and their limits, who an application is, the list of operations. Never knows: what a
+//! Owns: how many requests at once, who an application is, the list of operations. Never knows: what a
 //! submission means; it reads and asks the heart. An application is known by its bearer token.
 //!
 //! A crash loses connections only: no `202` leaves before the heart says that everything behind it is durable.
@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::http::Application;
 use crate::config::{Config, Keys};
 use crate::heart::Heart;
-use crate::serve::until_stop;
+use crate::web::{self, Terms};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -26,25 +26,16 @@ use axum::http::{Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use problem::{Kind, Problem};
 use relay::store::Store;
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 /// What is served, as a document.
 pub const OPENAPI: &str = include_str!("http/openapi.json");
-/// Octets of a request's header section.
-const HEAD_MAX: usize = 64 << 10;
-/// A connection is asked to end after this, so that nobody holds one by reading slowly.
-const CONNECTION_LIFE: Duration = Duration::from_secs(600);
-
 /// What is configured, and the secrets that belong to it; replaced as one.
 pub struct Set {
     /// The configuration in force.
@@ -190,62 +181,10 @@ async fn guard(State(dock): State<Arc<Dock>>, request: Request, next: Next) -> R
 
 /// Accept connections until the house stops.
 pub async fn listen(dock: Arc<Dock>, listener: TcpListener, tasks: TaskTracker) {
-    let mut stop = dock.stop.clone();
     let router = router(&dock);
-    loop {
-        let next = async {
-            // Closed never: the dock lives as long as its listeners.
-            let place = Arc::clone(&dock.sessions).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            () = until_stop(&mut stop) => return,
-            next = next => next,
-        };
-        match accepted {
-            Ok((socket, _)) => {
-                let (dock, router) = (Arc::clone(&dock), router.clone());
-                tasks.spawn(async move {
-                    serve(&dock, socket, router).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: a moment's rest instead of a spin.
-                tracing::error!("cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-/// The life of a connection: request after request, until the other side or the house ends it.
-async fn serve(dock: &Dock, socket: TcpStream, router: Router) {
-    let _ = socket.set_nodelay(true);
-    let patience = dock.set().config.http.request_timeout;
-    let connection = http1::Builder::new()
-        .timer(dock.clock.clone())
-        .header_read_timeout(patience)
-        .max_buf_size(HEAD_MAX)
-        .auto_date_header(false) // the guard writes it, by the house's clock
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let mut stop = dock.stop.clone();
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = until_stop(&mut stop) => None,
-        () = dock.clock.sleep(CONNECTION_LIFE) => None,
-    };
-    let ended = match ended {
-        Some(ended) => Some(ended),
-        None => {
-            connection.as_mut().graceful_shutdown();
-            dock.clock.within(patience, connection).await
-        }
-    };
-    if let Some(Err(error)) = ended {
-        tracing::debug!("HTTP connection: {error}");
-    }
+    let (clock, sessions, stop) = (dock.clock.clone(), Arc::clone(&dock.sessions), dock.stop.clone());
+    let patience = Arc::new(move || dock.set().config.http.request_timeout);
+    web::listen(Terms { clock, sessions, patience, stop }, listener, router, tasks).await;
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ use crate::config::Config;
 use crate::heart::{Heart, stopped};
 use crate::recent::Recent;
 use crate::serve::until_stop;
-use crate::tls::{Stream, Tls};
-use mms::{AbstractMessage, ForwardReq, MailPath, MmId, RequestStatus, Version};
+use crate::telemetry::{Came, Kind, Telemetry};
+use crate::tls::{Seen, Stream, Tls};
+use mms::{AbstractMessage, ForwardReq, MailPath, MmId, RequestStatus, Timestamp, TransactionId, Version};
 use relay::store::{Store, StoreError};
 use relay::{Answer, Arrival, Arrived, Bounce, Event as HeartEvent, PeerName, Reason};
 use std::collections::HashMap;
@@ -71,6 +72,8 @@ pub struct Dock {
     recent: Arc<Recent>,
     /// Buffers for content, between two uses.
     buffers: Buffers,
+    /// Who counts what comes.
+    pub telemetry: Arc<Telemetry>,
     /// Turns `true` when the house stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -83,13 +86,27 @@ impl Dock {
         store: Arc<dyn Store>,
         heart: Heart,
         clock: Clock,
+        telemetry: Arc<Telemetry>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (sessions, listeners) = (Mutex::default(), Listeners::default());
         let (paces, buffers) = (Paces::default(), Buffers::default());
         let (config, agreed) = (RwLock::new(config), RwLock::new(agreed));
         let recent = Arc::new(Recent::new(clock.now()));
-        Self { config, agreed, store, heart, clock, sessions, paces, listeners, recent, buffers, stop }
+        Self {
+            config,
+            agreed,
+            store,
+            heart,
+            clock,
+            sessions,
+            paces,
+            listeners,
+            recent,
+            buffers,
+            telemetry,
+            stop,
+        }
     }
 
     /// The same, with its refusals noted here.
@@ -106,6 +123,16 @@ impl Dock {
     /// Certificates and passwords under the configuration in force.
     fn agreed(&self) -> Arc<Agreements> {
         Arc::clone(&self.agreed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Until when our own certificate is valid, if we have one.
+    pub fn certificate_until(&self) -> Option<Timestamp> {
+        self.agreed().tls.valid_until()
+    }
+
+    /// What was last seen of a peer under TLS.
+    pub fn seen(&self, peer: &PeerName) -> Option<Seen> {
+        self.agreed().tls.seen(peer)
     }
 
     /// Take another configuration. Connections that stand keep theirs.
@@ -434,6 +461,7 @@ impl Reader {
             };
             (self.place, self.peer) = (place, peer);
         }
+        self.agreed.tls.saw(&self.peer, &self.stream, true);
         tracing::debug!(peer = %self.peer, address = %self.address, "under TLS: {}", self.stream.facts());
         session.offer(who::offer(&self.config, &self.agreed, &self.peer, true));
         Ok(())
@@ -472,12 +500,30 @@ impl Reader {
         matches!(clock.within(patience, self.stream.write_all(&output)).await, Some(Ok(())))
     }
 
-    /// A whole mail: read its header, ask the heart, and say what the heart says.
+    /// A whole mail: what became of it, counted.
     async fn judge(
         &self,
         envelope: Envelope,
         size: u64,
         intake: Option<Box<Intake>>,
+    ) -> Result<String, Reply> {
+        let began = self.dock.clock.steady_nanos();
+        let mut seen = (Kind::OTHER, None);
+        let reply = self.decide(envelope, size, intake, &mut seen).await;
+        let took = Duration::from_nanos(self.dock.clock.steady_nanos().saturating_sub(began));
+        let code = reply.as_ref().map_or_else(Reply::code, |_| 250);
+        let came = Came { kind: seen.0, octets: size, code, took };
+        self.dock.telemetry.came(&self.peer, came, seen.1.as_ref(), self.dock.clock.now());
+        reply
+    }
+
+    /// Read its header, ask the heart, and say what the heart says. `seen`: what it is, and the transaction id of a response.
+    async fn decide(
+        &self,
+        envelope: Envelope,
+        size: u64,
+        intake: Option<Box<Intake>>,
+        seen: &mut (Kind, Option<TransactionId>),
     ) -> Result<String, Reply> {
         let mm = crate::fresh_id(&self.dock.clock);
         let Some(taken) = intake.map(|intake| intake.finish()) else {
@@ -495,6 +541,13 @@ impl Reader {
                 return Err(smtp_reply(&reason.reply()));
             }
         };
+        if let Arrived::Message(message) = &arrival.message {
+            let answers = match message {
+                AbstractMessage::ForwardRes(response) => response.transaction_id.clone(),
+                _ => None,
+            };
+            *seen = (Kind::of(message), answers);
+        }
         let event = HeartEvent::Arrived(Box::new(arrival));
         match self.dock.heart.ask(mm, event).await.unwrap_or_else(stopped) {
             Answer::Mail(reply) if reply.code / 100 == 2 => Ok(reply.text),

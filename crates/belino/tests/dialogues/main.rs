@@ -16,6 +16,7 @@ mod discovery;
 mod groups;
 mod interop;
 mod limits;
+mod metrics;
 mod paces;
 mod profiles;
 mod proxy;

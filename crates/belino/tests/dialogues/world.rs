@@ -104,6 +104,10 @@ pub struct World {
     pub tls_address: Option<SocketAddr>,
     /// Where it listens for HTTP, if it does.
     pub http: Option<SocketAddr>,
+    /// Where it listens for the console, if it does.
+    pub console: Option<SocketAddr>,
+    /// Where it listens for scrapes of its metrics, if it does.
+    pub metrics: Option<SocketAddr>,
     setup: Setup,
     process: Option<Child>,
     /// Kept open so that the relay can go on writing.
@@ -122,8 +126,9 @@ impl World {
         let b = Peer::new("b", Ipv4Addr::new(127, 0, 0, 2));
         let c = Peer::new("c", Ipv4Addr::new(127, 0, 0, 3));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (tls_address, http, metrics) = (None, None, None);
         let mut world =
-            Self { folder, b, c, address, tls_address: None, http: None, setup, process: None, stdout: None };
+            Self { folder, b, c, address, tls_address, http, metrics, setup, process: None, stdout: None };
         world.start();
         world
     }
@@ -188,11 +193,15 @@ impl World {
             let _ = process.wait();
             panic!("the relay did not start: {line:?}\n{}", self.log());
         };
-        let (address, http) = address.split_once(" http ").map_or((address, None), |(a, h)| (a, Some(h)));
-        let mut addresses = address.split(' ').map(|a| a.parse().unwrap());
-        self.address = addresses.next().unwrap();
-        self.tls_address = addresses.next();
-        self.http = http.map(|h| h.parse().unwrap());
+        let words: Vec<&str> = address.split(' ').collect();
+        let named = |name: &str| {
+            let place = words.iter().position(|word| *word == name)?;
+            words.get(place + 1).map(|address| address.parse().unwrap())
+        };
+        self.address = words[0].parse().unwrap();
+        self.tls_address = words.get(1).and_then(|address| address.parse().ok());
+        (self.http, self.metrics) = (named("http"), named("metrics"));
+        self.console = named("console");
         self.stdout = Some(stdout);
         self.process = Some(process);
     }

@@ -41,8 +41,15 @@ fn sections(config: &Config) -> Vec<Section> {
             relay::house::Dock::Mailbox => "mailbox".to_owned(),
             relay::house::Dock::Hook(hook) => format!("webhook {hook}"),
         };
-        let subscribers = local.subscribers.as_ref().map_or("everybody in these ranges".to_owned(), |s| format!("{} numbers", s.len()));
-        let rows = vec![("dock", dock), ("subscribers", subscribers), ("barred", format!("{} numbers", local.barred.len()))];
+        let subscribers = local
+            .subscribers
+            .as_ref()
+            .map_or("everybody in these ranges".to_owned(), |s| format!("{} numbers", s.len()));
+        let rows = vec![
+            ("dock", dock),
+            ("subscribers", subscribers),
+            ("barred", format!("{} numbers", local.barred.len())),
+        ];
         sections.push(Section { title: format!("Local {served}"), rows });
     }
     sections.extend((0..config.links.len()).map(|place| peer(config, place)));
@@ -164,7 +171,16 @@ fn peer(config: &Config, place: usize) -> Section {
         ("sessions_max", link.sessions_max.to_string()),
         ("mails_per_second", rate(link.rates.mails.map(u64::from))),
         ("octets_per_second", rate(link.rates.octets)),
-        ("transit", list(peer.transit.to.iter().map(|(to, _)| to.to_string()).chain(peer.transit.to_any.map(|_| "every peer".into())))),
+        (
+            "transit",
+            list(
+                peer.transit
+                    .to
+                    .iter()
+                    .map(|(to, _)| to.to_string())
+                    .chain(peer.transit.to_any.map(|_| "every peer".into())),
+            ),
+        ),
     ];
     let standard = relay::house::Profile::default();
     for knob in relay::house::Profile::KNOBS {

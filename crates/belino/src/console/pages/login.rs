@@ -38,7 +38,11 @@ pub(in super::super) async fn ask(
         Some(name) => begin(&desk, &name, ends, &headers).await,
         None => {
             desk.sessions.was_wrong(ends.from);
-            form(&desk, StatusCode::FORBIDDEN, "This link has been used, or is too old. Log in with the token.")
+            form(
+                &desk,
+                StatusCode::FORBIDDEN,
+                "This link has been used, or is too old. Log in with the token.",
+            )
         }
     }
 }
@@ -75,7 +79,13 @@ async fn begin(desk: &Desk, name: &str, ends: Ends, headers: &HeaderMap) -> Resp
     let Some(cookie) = desk.sessions.begin(name, &desk.tokens(), life) else {
         return form(desk, StatusCode::FORBIDDEN, "This user is not configured any more.");
     };
-    deed::record(&desk.parts, format!("console {name}"), Deed::new("log in", ends.from.to_string()), "done".into()).await;
+    deed::record(
+        &desk.parts,
+        format!("console {name}"),
+        Deed::new("log in", ends.from.to_string()),
+        "done".into(),
+    )
+    .await;
     // A proxy that has TLS says so; then the cookie never goes without it.
     let proto = headers.get("x-forwarded-proto").and_then(|v| v.to_str().ok());
     let secure = if proto == Some("https") { "; Secure" } else { "" };

@@ -63,7 +63,7 @@ pub(in super::super) async fn show(
             relay::house::Dock::Mailbox => "mailbox".to_owned(),
             relay::house::Dock::Hook(hook) => format!("webhook {hook}"),
         };
-        let served = [list(&local.prefixes), local.codes.join(", ")];
+        let served = [list(&local.prefixes), local.codes.iter().cloned().collect::<Vec<_>>().join(", ")];
         (served.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(", "), dock)
     });
     let peers = config.house.peers.iter().map(|peer| {

@@ -170,8 +170,8 @@ fn router(desk: &Arc<Desk>) -> Router {
     routes
         .fallback(no_page)
         .method_not_allowed_fallback(no_method)
-        .layer(DefaultBodyLimit::max(FORM_MAX))
         .layer(from_fn_with_state(Arc::clone(desk), guard))
+        .layer(DefaultBodyLimit::max(FORM_MAX)) // outside of the guard, which reads forms
         .with_state(Arc::clone(desk))
 }
 

@@ -67,6 +67,7 @@ struct File {
     webhook: Vec<WebhookPart>,
     #[serde(default)]
     console: ConsolePart,
+    #[serde(default)]
     metrics: MetricsPart,
 }
 

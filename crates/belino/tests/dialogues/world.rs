@@ -126,9 +126,10 @@ impl World {
         let b = Peer::new("b", Ipv4Addr::new(127, 0, 0, 2));
         let c = Peer::new("c", Ipv4Addr::new(127, 0, 0, 3));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (tls_address, http, metrics) = (None, None, None);
+        let (tls_address, http, metrics, console) = (None, None, None, None);
+        let (process, stdout) = (None, None);
         let mut world =
-            Self { folder, b, c, address, tls_address, http, metrics, setup, process: None, stdout: None };
+            Self { folder, b, c, address, tls_address, http, metrics, console, setup, process, stdout };
         world.start();
         world
     }

@@ -25,6 +25,23 @@ pub enum Request {
         /// At most so many.
         max: usize,
     },
+    /// MMs by what is known of them, newest first.
+    Find {
+        /// Our id, an `X-Mms-Message-ID`, an address or its beginning.
+        text: Option<String>,
+        /// A peer that sent it or that it goes to.
+        peer: Option<String>,
+        /// open, done, failed.
+        state: Option<String>,
+        /// Not before: an instant, or a span before now.
+        since: Option<String>,
+        /// Before: an instant, or a span before now.
+        until: Option<String>,
+        /// Where a page before ended.
+        before: Option<String>,
+        /// At most so many.
+        max: usize,
+    },
     /// One MM, by our id or its `X-Mms-Message-ID`.
     Trace {
         /// The id.

@@ -86,6 +86,8 @@ enum Verb {
         #[arg(long, default_value_t = 100)]
         max: usize,
     },
+    /// Find MMs by address, peer, Message-ID, state or time, newest first
+    Find(show::Find),
     /// Show one MM's whole history
     Trace {
         /// Our id, or the X-Mms-Message-ID
@@ -173,6 +175,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Route { address } => show::route(&common, &address),
         Verb::Queue { id: Some(id), .. } | Verb::Trace { id } => show::trace(&common, id),
         Verb::Queue { id: None, peer, all, max } => show::queue(&common, peer, all, max),
+        Verb::Find(find) => find.run(&common),
         Verb::Mailbox(mailbox) => mailbox.run(&common),
         Verb::Retry { id, why } => show::changed(&common, &crate::admin::Request::Retry { id, why }),
         Verb::Drop { id, why } => show::changed(&common, &crate::admin::Request::Drop { id, why }),

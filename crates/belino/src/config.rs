@@ -11,6 +11,7 @@ mod metrics;
 mod network;
 mod parse;
 mod profile;
+mod search;
 mod secret;
 mod tls;
 mod values;
@@ -59,6 +60,8 @@ pub struct Config {
     pub console: console::Console,
     /// Where numbers for monitoring are had.
     pub metrics: Metrics,
+    /// Whether an index over MMs is kept, for searches.
+    pub search: bool,
 }
 
 /// The connection side of a peer.

@@ -46,6 +46,7 @@ pub mod metrics;
 pub mod probe;
 pub mod recent;
 pub mod resolver;
+pub mod search;
 pub mod serve;
 pub mod telemetry;
 pub mod tls;

@@ -16,6 +16,7 @@ use crate::heart::{Hands, Heart};
 use crate::metrics;
 use crate::recent::Recent;
 use crate::resolver::Resolver;
+use crate::search::Search;
 use crate::telemetry::{self, QueueNow, Telemetry};
 use crate::webhooks::Webhooks;
 use anyhow::Context as _;
@@ -52,6 +53,7 @@ pub struct Running {
     /// The parts that the admin socket shows.
     pub parts: Arc<Parts>,
     heart_thread: JoinHandle<()>,
+    search_thread: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     tasks: TaskTracker,
     failed: watch::Receiver<Option<String>>,
@@ -76,6 +78,8 @@ pub struct Parts {
     pub audit: Audit,
     /// What was last heard of each peer.
     pub recent: Arc<Recent>,
+    /// The search for MMs, if an index is kept.
+    pub search: Option<Arc<Search>>,
     /// What tells the time.
     pub clock: Clock,
 }
@@ -128,6 +132,11 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let (failing, failed) = watch::channel(None);
     let house = Arc::new(config.house.clone());
     let on_failure = move |why| drop(failing.send(Some(why)));
+    let (search, search_thread) = match config.search {
+        true => Some(Search::start(&data, store.clone())?).unzip(),
+        false => (None, None),
+    };
+    let watcher = watched(watcher, search.clone());
     let hands = Hands { courier, resolver, webhooks };
     let noted = recent.clone();
     let watcher: Watcher = Box::new(move |mm, moment| {
@@ -169,17 +178,17 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         http_addresses.push(listener.local_addr()?);
         tasks.spawn(http::listen(http.clone(), listener, tasks.clone()));
     }
-    let (store_of_parts, clock_of_parts) = (store.clone(), clock.clone());
     let parts = Arc::new(Parts {
         heart,
-        store: store_of_parts,
+        store: store.clone(),
         embedded,
         dock,
         http,
         hands,
         audit,
         recent,
-        clock: clock_of_parts,
+        search,
+        clock: clock.clone(),
     });
     let mut metrics_addresses = Vec::new();
     for address in &config.metrics.listen {
@@ -219,11 +228,23 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         console: desk,
         parts,
         heart_thread,
+        search_thread,
         stop,
         tasks,
         failed,
         socket,
     })
+}
+
+/// Who is told of everything: the one who asked for it, and the search.
+fn watched(watcher: Option<Watcher>, search: Option<Arc<Search>>) -> Option<Watcher> {
+    let Some(search) = search else { return watcher };
+    Some(Box::new(move |mm, moment| {
+        search.touch(mm);
+        if let Some(watcher) = &watcher {
+            watcher(mm, moment);
+        }
+    }))
 }
 
 /// Faults that tests ask for; builds without debug assertions know none.
@@ -344,8 +365,14 @@ impl Running {
             tracing::warn!("stopping with {} connections under way; their MMs are kept", self.tasks.len());
         }
         self.parts.heart.stop();
-        let heart = self.heart_thread;
-        let _ = tokio::task::spawn_blocking(move || heart.join()).await;
+        if let Some(search) = &self.parts.search {
+            search.stop();
+        }
+        let threads = [Some(self.heart_thread), self.search_thread];
+        let _ = tokio::task::spawn_blocking(move || {
+            threads.into_iter().flatten().for_each(|thread| drop(thread.join()));
+        })
+        .await;
         let _ = std::fs::remove_file(&self.socket);
         tracing::info!("stopped");
     }

@@ -16,6 +16,7 @@ mod faults;
 mod journal;
 mod ledger;
 mod options;
+mod search;
 
 pub use backup::Copied;
 pub use content::{FileExtent, Recent};
@@ -24,3 +25,4 @@ pub use faults::FileOp;
 #[cfg(debug_assertions)]
 pub use faults::{Fault, Faults};
 pub use options::{OpenError, Options};
+pub use search::{Found, Index, Kind, Query, Row, State};

@@ -7,6 +7,7 @@ use crate::decode;
 use crate::dock::listeners::{Listening, Token};
 use crate::explain;
 use crate::resolver::Resolver;
+use crate::search::{self, Asked};
 use crate::serve::{Parts, until_stop};
 use crate::view;
 use anyhow::{Context as _, anyhow, bail};
@@ -127,6 +128,20 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
     match request {
         Request::Status => plain(status(parts).await?),
         Request::Queue { peer, all, max } => plain(queue(parts, peer.as_deref(), all, max)?),
+        Request::Find { text, peer, state, since, until, before, max } => {
+            let now = parts.clock.now();
+            let time = |text: Option<String>| text.map(|t| search::instant(&t, now)).transpose();
+            let asked = Asked {
+                text,
+                peer,
+                state: state.as_deref().map(search::state).transpose().map_err(anyhow::Error::msg)?,
+                from: time(since).map_err(anyhow::Error::msg)?,
+                to: time(until).map_err(anyhow::Error::msg)?,
+                before: before.map(|id| id.parse()).transpose().map_err(|e| anyhow!("before: {e}"))?,
+                max: max.min(FOUND_MAX),
+            };
+            plain(found(parts, asked).await?)
+        }
         Request::Trace { id } => {
             let found = find(parts, &id)?;
             let gates = parts.heart.look(relay::Shard::peers).await.unwrap_or_default();
@@ -285,6 +300,35 @@ fn queue(parts: &Parts, peer: Option<&str>, all: bool, max: usize) -> anyhow::Re
     }
     rows.reverse();
     Ok(Value::Array(rows))
+}
+
+/// MMs that one search shows at most.
+const FOUND_MAX: usize = 10_000;
+
+/// What a search finds: the MMs as they are now, and where the next page begins.
+async fn found(parts: &Parts, asked: Asked) -> anyhow::Result<Value> {
+    let Some(search) = parts.search.clone() else {
+        bail!("no index is kept for searches; to have one: [search] index = true, then start anew");
+    };
+    let store = parts.store.clone();
+    let look = move || {
+        let page = search.find(&asked)?;
+        let mut rows = Vec::new();
+        for mm in page.ids {
+            match content::ledger(&*store, mm) {
+                Ok(Some(ledger)) => rows.push(view::ledger(&ledger)),
+                Ok(None) => {} // gone since it was put in
+                Err(error) => rows.push(view::unreadable(mm, &error.to_string())),
+            }
+        }
+        Ok(json!({
+            "messages": rows,
+            "next": page.next.map(|id| id.to_string()),
+            "waiting": page.behind.waiting,
+            "reading": page.behind.reading,
+        }))
+    };
+    tokio::task::spawn_blocking(look).await?
 }
 
 fn wire_form(parts: &Parts, ledger: &Ledger) -> anyhow::Result<Vec<u8>> {

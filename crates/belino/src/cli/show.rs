@@ -254,8 +254,15 @@ pub fn queue(common: &Common, peer: Option<String>, all: bool, max: usize) -> an
         say!("{}", if all { "no MM is known" } else { "nothing waits (finished MMs: --all)" });
         return OK;
     }
+    print_table(&rows);
+    say!("one MM's history: belino trace ID");
+    OK
+}
+
+/// MMs as a table, one line for each recipient.
+fn print_table(rows: &[Value]) {
     say!("{:<26} {:<24} {:<18} {:<18} STATE", "ID", "ACCEPTED", "FROM", "TO");
-    for row in &rows {
+    for row in rows {
         let from = view::text(&row["sender"]["value"]);
         let mut recipients = row["recipients"].as_array().cloned().unwrap_or_default();
         if recipients.is_empty() {
@@ -271,8 +278,55 @@ pub fn queue(common: &Common, peer: Option<String>, all: bool, max: usize) -> an
             say!("{id:<26} {at:<24} {from:<18} {to:<18} {state}");
         }
     }
-    say!("one MM's history: belino trace ID");
-    OK
+}
+
+/// `belino find`.
+#[derive(clap::Args)]
+pub struct Find {
+    /// Our id, an X-Mms-Message-ID, an address or the beginning of one
+    text: Option<String>,
+    /// Only MMs that came from this peer or go to it
+    #[arg(long)]
+    peer: Option<String>,
+    /// Only MMs that are so: open, done, failed
+    #[arg(long)]
+    state: Option<String>,
+    /// Not before: 2h, 3d, 2026-11-25, 2026-11-25T22:10
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Go on behind this MM: the last of the page before
+    #[arg(long, value_name = "ID")]
+    before: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    max: usize,
+}
+
+impl Find {
+    /// Ask and print.
+    pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        let Self { text, peer, state, since, until, before, max } = self;
+        let found = common.ask(&Request::Find { text, peer, state, since, until, before, max })?;
+        let rows = found["messages"].as_array().cloned().unwrap_or_default();
+        if common.json {
+            print_json(&found["messages"]);
+            return OK;
+        }
+        match rows.is_empty() {
+            true => say!("no MM is known that fits"),
+            false => print_table(&rows),
+        }
+        if let Some(next) = found["next"].as_str() {
+            say!("there may be more: --before {}", view::Plain(next));
+        }
+        if let Some(read) = found["reading"].as_u64() {
+            say!("the index is still being made: {read} MMs so far, and what is older is found later");
+        }
+        OK
+    }
 }
 
 /// `belino trace`.

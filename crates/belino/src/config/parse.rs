@@ -6,6 +6,7 @@ use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
 use super::limits::{LimitsPart, RetryPart, heart_limits, house_limits, retry};
 use super::metrics::{self, MetricsPart};
 use super::profile::{ProfilePart, name_or_table};
+use super::search::{self, SearchPart};
 use super::tls::{self, ClientCertificate, TlsMode};
 use super::{ByteSize, Config, Link, LinkTls, LoginFile, Network, TrustFiles};
 use crate::dock::pace::Rates;
@@ -69,6 +70,8 @@ struct File {
     console: ConsolePart,
     #[serde(default)]
     metrics: MetricsPart,
+    #[serde(default)]
+    search: SearchPart,
 }
 
 #[derive(Deserialize)]
@@ -361,6 +364,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         http,
         console,
         metrics: metrics::build(file.metrics),
+        search: search::build(&file.search),
     })
 }
 

@@ -5,10 +5,10 @@
 use std::fmt::Write as _;
 
 /// Measures of a chart in its own units; a page scales it.
-const WIDTH: f64 = 600.0;
-const HEIGHT: f64 = 170.0;
+const WIDTH: f64 = 420.0;
+const HEIGHT: f64 = 150.0;
 /// Room for the numbers on the left, and the words below.
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 42.0;
 const BELOW: f64 = 22.0;
 const ABOVE: f64 = 8.0;
 
@@ -66,6 +66,10 @@ pub(super) fn lines(title: &str, unit: &str, of: &[Line], places: usize) -> Stri
                 Some(value) => {
                     let letter = if drawing { 'L' } else { 'M' };
                     let _ = write!(path, "{letter}{:.1} {:.1}", x(i), y(*value));
+                    // One that stands alone is a dot.
+                    if !drawing {
+                        path.push_str("h0");
+                    }
                     drawing = true;
                 }
                 None => drawing = false,

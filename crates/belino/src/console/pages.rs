@@ -164,6 +164,11 @@ fn ago(now: Timestamp, at: Option<Timestamp>) -> String {
     at.map_or_else(|| "not since the start".to_owned(), |at| format!("{} ago", span(now.since(at))))
 }
 
+/// Whether this is the id of an MM.
+fn is_mm(text: &str) -> bool {
+    text.parse::<mms::MmId>().is_ok()
+}
+
 /// A size in words.
 fn size(octets: u64) -> String {
     let units = [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];

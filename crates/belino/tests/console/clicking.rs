@@ -14,8 +14,7 @@ const PICTURE: &[u8] = include_bytes!("../../assets/picture.jpg");
 /// A relay at which things have gone well and badly.
 fn eventful() -> (Desk, Vec<(&'static str, String)>) {
     use base64::Engine as _;
-    let mut desk =
-        Desk::with(Setup { limits: "content_size_max = \"200KiB\"".into(), ..Setup::default() }, "");
+    let desk = Desk::with(Setup::default(), "session_life = \"7d\"");
     let picture = base64::engine::general_purpose::STANDARD.encode(PICTURE);
     let lines: Vec<&str> = picture.as_bytes().chunks(76).map(|c| std::str::from_utf8(c).unwrap()).collect();
     let body = format!(
@@ -134,7 +133,7 @@ fn the_console_is_clicked_through_in_a_browser() {
 
     // From a list to an MM with a picture, which is really drawn.
     b.open(&format!("{home}/messages"));
-    b.write("#text", "The lake");
+    b.write("#text", "mm-picture");
     b.follow(|b| b.press("Enter"));
     b.follow(|b| b.click("main td a"));
     assert!(
@@ -197,6 +196,12 @@ fn the_console_is_clicked_through_in_a_browser() {
     for word in ["the sender has called", "their window", "window closed", "test MM"] {
         assert!(text(b).contains(word), "{word}: {}", text(b));
     }
+
+    // Something to tell: a pause, and a night without a word from either peer.
+    desk.world.json(&["pause", "c"]);
+    desk.world.advance("25h");
+    desk.world.from_b().forward(&Fwd::ids("mm-late", "tx-late"), &[U1]);
+    desk.world.json(&["send", "--from", U1, "--to", C1, "--text", "waits"]);
 
     // Every page on a phone and at a desk, light and dark.
     let mut pages: Vec<(String, String)> =

@@ -13,6 +13,7 @@ mod captures;
 mod certificates;
 mod crash;
 mod discovery;
+mod finding;
 mod groups;
 mod interop;
 mod limits;

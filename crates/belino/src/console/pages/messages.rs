@@ -4,12 +4,14 @@ use super::super::{Desk, Visitor};
 use super::{Frame, Shown, bare, blocking, page, shown, size};
 use crate::content;
 use crate::explain::time;
+use crate::search::{self, Asked as Question};
+use crate::serve::Parts;
 use askama::Template;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{Response, StatusCode};
-use mms::MmId;
+use mms::{MmId, Timestamp};
 use relay::{Ledger, Origin};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -100,22 +102,8 @@ impl Asked {
         }
     }
 
-    fn states(&self) -> &'static [&'static str] {
-        &[
-            "routing",
-            "queued",
-            "forwarded",
-            "unconfirmed",
-            "accepted",
-            "stored",
-            "retrieved",
-            "rejected",
-            "deleted",
-            "expired",
-            "refused",
-            "failed",
-            "duplicate",
-        ]
+    fn states(&self) -> &'static [(&'static str, &'static str)] {
+        &[("open", "open: something is owed"), ("done", "done"), ("failed", "failed for somebody")]
     }
 
     /// The same question, from another place on.
@@ -181,11 +169,51 @@ pub(in super::super) async fn list(
     page(StatusCode::OK, &Messages { frame, rows, asked, peers, next, note: found.note })
 }
 
-/// MMs that are looked at for one page; the next page goes on where this one ended.
+/// MMs that are looked at for one page where no index is kept; the next page goes on where this one ended.
 const LOOKED_AT_MAX: usize = 5000;
 
-fn look(parts: &crate::serve::Parts, asked: &Asked, before: Option<MmId>) -> anyhow::Result<Found> {
-    let (mut after, mut ledgers, mut looked_at) = (before, Vec::new(), 0);
+/// The question in the words of the search.
+fn question(asked: &Asked, before: Option<MmId>, now: Timestamp) -> Result<Question, String> {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let time = |text: &str| some(text).map(|text| search::instant(&text, now)).transpose();
+    Ok(Question {
+        text: some(&asked.text),
+        peer: some(&asked.peer),
+        state: some(&asked.state).map(|word| search::state(&word)).transpose()?,
+        from: time(&asked.from)?,
+        to: time(&asked.to)?,
+        before,
+        max: PAGE,
+    })
+}
+
+fn look(parts: &Parts, asked: &Asked, before: Option<MmId>) -> anyhow::Result<Found> {
+    let question = question(asked, before, parts.clock.now()).map_err(anyhow::Error::msg)?;
+    let everything = Question { before, max: PAGE, ..Question::default() };
+    let search = match &parts.search {
+        // The newest are in the store sooner than in the index.
+        Some(search) if question != everything => search,
+        _ => return scan(parts, &question),
+    };
+    let found = search.find(&question)?;
+    let mut ledgers = Vec::new();
+    for mm in found.ids {
+        if let Ok(Some(ledger)) = content::ledger(&*parts.store, mm) {
+            ledgers.push(ledger);
+        }
+    }
+    let note = match found.behind.reading {
+        Some(read) => format!(
+            "The index is still reading what was here before the start: {read} MMs so far. Older ones may be missing."
+        ),
+        None => String::new(),
+    };
+    Ok(Found { ledgers, next: found.next, note })
+}
+
+/// Without an index: MM after MM.
+fn scan(parts: &Parts, asked: &Question) -> anyhow::Result<Found> {
+    let (mut after, mut ledgers, mut looked_at) = (asked.before, Vec::new(), 0);
     while looked_at < LOOKED_AT_MAX {
         let ids = parts.store.ledgers(after, true, 256)?;
         if ids.is_empty() {
@@ -208,24 +236,21 @@ fn look(parts: &crate::serve::Parts, asked: &Asked, before: Option<MmId>) -> any
     Ok(Found { ledgers, next: after, note })
 }
 
-fn fits(ledger: &Ledger, asked: &Asked) -> bool {
-    let text = asked.text.to_lowercase();
-    let has = |other: &str| other.to_lowercase().contains(&text);
+fn fits(ledger: &Ledger, asked: &Question) -> bool {
     let request = ledger.request.as_ref();
-    let by_text = text.is_empty()
-        || ledger.recipients.iter().any(|r| has(&r.party.address.value()))
-        || request.is_some_and(|r| {
-            r.from.as_ref().is_some_and(|p| has(&p.address.value()))
-                || r.subject.as_ref().is_some_and(|s| has(s.as_str()))
-                || r.message_id.as_ref().is_some_and(|id| has(id.as_str()))
-        });
-    let by_state = asked.state.is_empty() || ledger.recipients.iter().any(|r| r.state.word() == asked.state);
-    let from_peer = matches!(&ledger.origin, Origin::Received { peer, .. } if peer.as_str() == asked.peer);
-    let by_peer = asked.peer.is_empty()
-        || from_peer
-        || ledger.transactions.iter().any(|t| t.peer.as_str() == asked.peer);
-    let at = time(ledger.accepted);
-    let by_time = (asked.from.is_empty() || at.as_str() >= asked.from.replace('T', " ").as_str())
-        && (asked.to.is_empty() || at.as_str() <= asked.to.replace('T', " ").as_str());
-    by_text && by_state && by_peer && by_time
+    let by_text = asked.text.as_ref().is_none_or(|text| {
+        let begins = |address: &mms::Address| address.value().starts_with(text.as_str());
+        ledger.recipients.iter().any(|r| begins(&r.party.address))
+            || request.is_some_and(|r| {
+                r.from.as_ref().is_some_and(|p| begins(&p.address))
+                    || r.message_id.as_ref().is_some_and(|id| id.as_str() == text)
+            })
+    });
+    let by_peer = asked.peer.as_ref().is_none_or(|name| {
+        matches!(&ledger.origin, Origin::Received { peer, .. } if peer.as_str() == name)
+            || ledger.transactions.iter().any(|t| t.peer.as_str() == name)
+    });
+    let by_time = asked.from.is_none_or(|from| ledger.accepted >= from)
+        && asked.to.is_none_or(|to| ledger.accepted < to);
+    by_text && by_peer && by_time && asked.state.is_none_or(|state| search::state_of(ledger) == state)
 }

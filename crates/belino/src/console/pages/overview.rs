@@ -138,8 +138,8 @@ fn tiles(
     let shut = rows.iter().filter(|r| r.gate != "open").count();
     let failed = health.failed.is_some();
     vec![
-        ("Mails in, last minute", minute(|p| p.received).to_string(), "from all peers".into()),
-        ("Mails out, last minute", minute(|p| p.sent).to_string(), "to all peers".into()),
+        ("In, last minute", minute(|p| p.received).to_string(), "mails from all peers".into()),
+        ("Out, last minute", minute(|p| p.sent).to_string(), "mails to all peers".into()),
         ("Waiting for peers", queued.to_string(), format!("the oldest is overdue for {}", span(overdue))),
         (
             "RES latency",
@@ -166,7 +166,7 @@ fn mix(passed: &BTreeMap<PeerName, crate::telemetry::Passed>) -> Vec<Mix> {
     for (peer, passed) in passed {
         for (code, count) in &passed.replies {
             let tone = if *code < 300 { "good" } else { "bad" };
-            rows.push((format!("we said {code}"), peer.to_string(), *count, tone));
+            rows.push((format!("our reply {code}"), peer.to_string(), *count, tone));
         }
         for (kind, count) in passed.received.iter().filter(|(k, _)| k.message.ends_with(".RES")) {
             let tone = if kind.status == "Ok" { "good" } else { "bad" };
@@ -174,8 +174,14 @@ fn mix(passed: &BTreeMap<PeerName, crate::telemetry::Passed>) -> Vec<Mix> {
         }
         for ended in [Ended::Later, Ended::Never, Ended::Unreachable, Ended::Unable] {
             let count = passed.ended(ended);
+            let words = match ended {
+                Ended::Later => "our mails put off",
+                Ended::Never => "our mails refused",
+                Ended::Unreachable => "no connection to it",
+                _ => "mails that we could not make",
+            };
             if count > 0 {
-                rows.push((format!("our mails: {}", ended.word()), peer.to_string(), count, "bad"));
+                rows.push((words.to_owned(), peer.to_string(), count, "bad"));
             }
         }
     }

@@ -1,0 +1,397 @@
+//! Search for MMs: keeps the store's search index up to date, a little behind, and understands what people type.
+//!
+//! Owns: one thread that follows. Never knows: who asks. It is told which MMs have changed, reads their ledgers and puts words
+//! into the index; it takes at most a third of one core, and bounded memory.
+//!
+//! A crash leaves an index that is a little older than the ledgers. The next start reads again what is newer than the newest
+//! MM in it, and what was open in it.
+
+use crate::content;
+use mms::{MmId, Timestamp};
+use relay::store::{Store, StoreError};
+use relay::{Ledger, Origin, RecipientState};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use store::{Found, Index, Kind, Query, Row, State};
+
+/// MMs that have changed and wait; beyond that they are found again by reading.
+const CHANGED_MAX: usize = 50_000;
+/// MMs in one transaction of the index.
+const BATCH: usize = 256;
+/// An MM is looked at so long after it changed, so that several changes cost one look.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Octets of what somebody types.
+const TEXT_MAX: usize = 256;
+
+/// What somebody searches for. All conditions must hold; none: the newest MMs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Our id, an `X-Mms-Message-ID`, an address, or the beginning of an address.
+    pub text: Option<String>,
+    /// A peer that sent it or that it goes to.
+    pub peer: Option<String>,
+    /// How far it is.
+    pub state: Option<State>,
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub to: Option<Timestamp>,
+    /// Where a page before ended.
+    pub before: Option<MmId>,
+    /// At most so many.
+    pub max: usize,
+}
+
+/// `open`, `done` or `failed`.
+///
+/// # Errors
+/// Another word.
+pub fn state(word: &str) -> Result<State, String> {
+    match word {
+        "open" => Ok(State::Open),
+        "done" => Ok(State::Done),
+        "failed" => Ok(State::Failed),
+        other => Err(format!(
+            "state {:?}: expected open, done or failed",
+            mms::HeaderText::cleaned(other).capped(40).as_str()
+        )),
+    }
+}
+
+/// What one finds, and how far the index is behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Newest first.
+    pub ids: Vec<MmId>,
+    /// [`Asked::before`] of the next page, if there may be one.
+    pub next: Option<MmId>,
+    /// What is not in the index yet.
+    pub behind: Behind,
+}
+
+/// How far the index is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// MMs that have changed and wait to be looked at.
+    pub waiting: u64,
+    /// It is still reading what came before the start: so many MMs so far.
+    pub reading: Option<u64>,
+}
+
+/// The search. Cheap to clone behind an [`Arc`].
+pub struct Search {
+    folder: PathBuf,
+    store: Arc<dyn Store>,
+    index: OnceLock<Index>,
+    changed: Mutex<Changed>,
+    news: Condvar,
+    /// It reads what came before the start.
+    is_reading: AtomicBool,
+    read: AtomicU64,
+}
+
+#[derive(Default)]
+struct Changed {
+    ids: BTreeSet<MmId>,
+    /// The smallest of those that had no room.
+    missed: Option<MmId>,
+    stopping: bool,
+}
+
+impl Search {
+    /// Start following. The index is opened by its thread: opening may take seconds.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn start(folder: &Path, store: Arc<dyn Store>) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
+        let search = Arc::new(Self {
+            folder: folder.to_owned(),
+            store,
+            index: OnceLock::new(),
+            changed: Mutex::default(),
+            news: Condvar::new(),
+            is_reading: AtomicBool::new(true),
+            read: AtomicU64::new(0),
+        });
+        let own = Arc::clone(&search);
+        let thread = std::thread::Builder::new().name("search".into()).spawn(move || own.run())?;
+        Ok((search, thread))
+    }
+
+    /// An MM has changed. Never blocks for long.
+    pub fn touch(&self, mm: MmId) {
+        let mut changed = self.changed();
+        if changed.ids.len() < CHANGED_MAX || changed.ids.contains(&mm) {
+            changed.ids.insert(mm);
+        } else {
+            changed.missed = Some(changed.missed.map_or(mm, |least| least.min(mm)));
+        }
+    }
+
+    /// End the thread.
+    pub fn stop(&self) {
+        self.changed().stopping = true;
+        self.news.notify_all();
+    }
+
+    /// How far the index is behind.
+    pub fn behind(&self) -> Behind {
+        let waiting = self.changed().ids.len() as u64;
+        let reading = self.is_reading.load(Ordering::Relaxed).then(|| self.read.load(Ordering::Relaxed));
+        Behind { waiting, reading }
+    }
+
+    /// Search. Reads files: not for a task that must not block.
+    ///
+    /// # Errors
+    /// In words: the index is not there yet, or cannot be read.
+    pub fn find(&self, asked: &Asked) -> anyhow::Result<Page> {
+        let index =
+            self.index.get().ok_or_else(|| anyhow::anyhow!("the search index is being opened; ask again"))?;
+        let found = self.look(index, asked)?;
+        Ok(Page { ids: found.ids, next: found.next, behind: self.behind() })
+    }
+
+    fn look(&self, index: &Index, asked: &Asked) -> Result<Found, StoreError> {
+        let text = asked.text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let text = text.map(|text| &text[..text.floor_char_boundary(TEXT_MAX)]);
+        let mut query = Query {
+            address: None,
+            words: asked.peer.iter().map(|peer| (Kind::Peer, peer.clone())).collect(),
+            state: asked.state,
+            from: asked.from,
+            to: asked.to,
+            before: asked.before,
+            max: asked.max.max(1),
+        };
+        let Some(text) = text else { return index.find(&query) };
+        // An id of ours says it all. It need not be in the index yet.
+        if let Ok(id) = text.parse::<MmId>()
+            && self.store.ledger(id)?.is_some()
+        {
+            return Ok(Found { ids: vec![id], next: None });
+        }
+        if let Ok(id) = mms::MessageId::new(text) {
+            let by_id = Query {
+                words: [query.words.clone(), vec![(Kind::MessageId, id.key().to_owned())]].concat(),
+                ..query.clone()
+            };
+            let found = index.find(&by_id)?;
+            if !found.ids.is_empty() {
+                return Ok(found);
+            }
+        }
+        query.address = Some(text.to_owned());
+        index.find(&query)
+    }
+
+    fn changed(&self) -> MutexGuard<'_, Changed> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let opened = match Index::open(&self.folder) {
+            Ok(index) => self.index.get_or_init(|| index),
+            Err(why) => {
+                tracing::error!("there is no search: {why}");
+                return;
+            }
+        };
+        if let Err(why) = self.follow(opened) {
+            tracing::error!("the search index stays as it is until the next start: {why}");
+        }
+    }
+
+    fn follow(&self, index: &Index) -> Result<(), StoreError> {
+        let newest = index.newest()?;
+        if !self.read_from(index, newest)? || !self.read_open(index)? {
+            return Ok(());
+        }
+        let read = self.read.load(Ordering::Relaxed);
+        if read > BATCH as u64 {
+            tracing::info!(read, "the search index is up to date");
+        }
+        self.is_reading.store(false, Ordering::Relaxed);
+        // Where the round of those that may be gone stands.
+        let mut seen: Option<MmId> = None;
+        loop {
+            let (ids, missed, stopping) = self.take();
+            if stopping {
+                return Ok(());
+            }
+            for batch in ids.chunks(BATCH) {
+                self.put(index, batch)?;
+            }
+            if let Some(least) = missed {
+                let before = MmId::from_bits(least.bits().saturating_sub(1));
+                if !self.read_from(index, Some(before))? || !self.read_open(index)? {
+                    return Ok(());
+                }
+            }
+            let round = index.all(seen, BATCH)?;
+            self.put_gone(index, &round)?;
+            seen = round.last().copied();
+        }
+    }
+
+    /// What has changed, after a pause.
+    fn take(&self) -> (Vec<MmId>, Option<MmId>, bool) {
+        let changed = self.changed();
+        let (mut changed, _) = self
+            .news
+            .wait_timeout_while(changed, PAUSE, |changed| !changed.stopping)
+            .unwrap_or_else(PoisonError::into_inner);
+        let ids = std::mem::take(&mut changed.ids).into_iter().collect();
+        (ids, changed.missed.take(), changed.stopping)
+    }
+
+    /// Put in all MMs after this one. `false` when the house stops.
+    fn read_from(&self, index: &Index, mut after: Option<MmId>) -> Result<bool, StoreError> {
+        loop {
+            let ids = self.store.ledgers(after, false, BATCH)?;
+            let Some(last) = ids.last().copied() else { return Ok(true) };
+            if !self.step(index, &ids)? {
+                return Ok(false);
+            }
+            after = Some(last);
+        }
+    }
+
+    /// Look again at all that was open. `false` when the house stops.
+    fn read_open(&self, index: &Index) -> Result<bool, StoreError> {
+        let mut after = None;
+        loop {
+            let ids = index.open_ones(after, BATCH)?;
+            let Some(last) = ids.last().copied() else { return Ok(true) };
+            if !self.step(index, &ids)? {
+                return Ok(false);
+            }
+            after = Some(last);
+        }
+    }
+
+    /// A batch of many, and a rest that is twice as long: nothing waits for this.
+    fn step(&self, index: &Index, ids: &[MmId]) -> Result<bool, StoreError> {
+        let began = crate::clock::monotonic();
+        self.put(index, ids)?;
+        self.read.fetch_add(ids.len() as u64, Ordering::Relaxed);
+        let rest = 2 * Duration::from_nanos(crate::clock::monotonic().saturating_sub(began));
+        let changed = self.changed();
+        let (changed, _) = self
+            .news
+            .wait_timeout_while(changed, rest.min(PAUSE), |changed| !changed.stopping)
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(!changed.stopping)
+    }
+
+    fn put(&self, index: &Index, ids: &[MmId]) -> Result<(), StoreError> {
+        let (mut rows, mut gone) = (Vec::new(), Vec::new());
+        for id in ids {
+            match content::ledger(&*self.store, *id) {
+                Ok(Some(ledger)) => rows.push(row(&ledger)),
+                Ok(None) => gone.push(*id),
+                // One that cannot be read is for `belino verify`, not for a search.
+                Err(why) => tracing::debug!(mm = %id, "not in the search index: {why:#}"),
+            }
+        }
+        index.put(&rows, &gone)
+    }
+
+    fn put_gone(&self, index: &Index, ids: &[MmId]) -> Result<(), StoreError> {
+        let mut gone = Vec::new();
+        for id in ids {
+            if let Ok(None) = self.store.ledger(*id) {
+                gone.push(*id);
+            }
+        }
+        if gone.is_empty() { Ok(()) } else { index.put(&[], &gone) }
+    }
+}
+
+/// How far an MM is.
+pub fn state_of(ledger: &Ledger) -> State {
+    let is_lost = |state| {
+        use RecipientState::{Expired, Failed, Refused, Rejected, Unconfirmed};
+        matches!(state, Expired | Failed | Refused | Rejected | Unconfirmed)
+    };
+    match ledger.is_closed() {
+        false => State::Open,
+        true if ledger.recipients.iter().any(|r| is_lost(r.state)) => State::Failed,
+        true => State::Done,
+    }
+}
+
+/// By what an MM is found.
+fn row(ledger: &Ledger) -> Row {
+    let mut words = Vec::new();
+    match &ledger.origin {
+        Origin::Submitted { by, .. } => words.push((Kind::Submitter, by.clone())),
+        Origin::Received { peer, .. } => words.push((Kind::Peer, peer.as_str().to_owned())),
+    }
+    if let Some(request) = &ledger.request {
+        words.extend(request.message_id.iter().map(|id| (Kind::MessageId, id.key().to_owned())));
+        words.extend(request.from.iter().map(|from| (Kind::Address, from.address.value())));
+    }
+    words.extend(ledger.recipients.iter().map(|r| (Kind::Address, r.party.address.value())));
+    words.extend(ledger.transactions.iter().map(|t| (Kind::Peer, t.peer.as_str().to_owned())));
+    Row { id: ledger.id, state: state_of(ledger), words }
+}
+
+/// An instant as people type it: a span before now (`2h`, `3d`), a day (`2026-11-25`), or a time of a day in UTC
+/// (`2026-11-25T22:10`, `2026-11-25 22:10:30Z`).
+///
+/// # Errors
+/// What was expected.
+pub fn instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let text = text.trim();
+    if let Ok(span) = text.parse::<crate::config::Span>() {
+        return Ok(now.minus(span.0));
+    }
+    let wrong = || {
+        let text = mms::HeaderText::cleaned(text).capped(40);
+        format!(
+            "time {:?}: expected a span before now such as 2h or 3d, or a time in UTC such as 2026-11-25T22:10",
+            text.as_str()
+        )
+    };
+    let (day, time) = match text.split_once(['T', ' ']) {
+        Some((day, time)) => (day, time.strip_suffix('Z').unwrap_or(time)),
+        None => (text, "0:0"),
+    };
+    let numbers =
+        |text: &str, by: char| -> Option<Vec<u32>> { text.split(by).map(|part| part.parse().ok()).collect() };
+    let day = numbers(day, '-').filter(|day| day.len() == 3).ok_or_else(wrong)?;
+    let time = numbers(time, ':').filter(|time| matches!(time.len(), 2 | 3)).ok_or_else(wrong)?;
+    let year = i32::try_from(day[0]).map_err(|_| wrong())?;
+    let second = time.get(2).copied().unwrap_or(0);
+    Timestamp::from_civil(year, day[1], day[2], time[0], time[1], second).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_people_type_them() {
+        let now = Timestamp::from_civil(2026, 11, 25, 22, 10, 30).unwrap();
+        let at = |text: &str| instant(text, now).unwrap().to_string();
+        assert_eq!(at("2h"), "2026-11-25T20:10:30.000Z");
+        assert_eq!(at("2026-11-24"), "2026-11-24T00:00:00.000Z");
+        assert_eq!(at("2026-11-24T21:05"), "2026-11-24T21:05:00.000Z");
+        assert_eq!(at(" 2026-11-24 21:05:07Z "), "2026-11-24T21:05:07.000Z");
+        for wrong in ["", "yesterday", "2026-13-01", "2026-11-24T", "2026-11-24T25:00", "1-2", "\u{1b}[31m"] {
+            let why = instant(wrong, now).unwrap_err();
+            assert!(why.contains("expected") && !why.contains('\u{1b}'), "{why}");
+        }
+    }
+
+    #[test]
+    fn states_as_people_type_them() {
+        assert_eq!(state("failed"), Ok(State::Failed));
+        assert!(state("broken").unwrap_err().contains("open, done or failed"));
+    }
+}

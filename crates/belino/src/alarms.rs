@@ -102,7 +102,7 @@ pub async fn alarms(parts: &Parts) -> Vec<Alarm> {
         if now.since(heard) >= SILENCE {
             let what = format!("Nothing was received from peer {name} since {}.", time(heard));
             let next = format!(
-                "Send a test MM to it; ask {name} whether it can reach us from an address in `from`."
+                "Send a test MM to it; ask {name} whether it can reach us from an address that our configuration has for it."
             );
             found.push(alarm(Severity::Warning, &*subject, what, next));
         }

@@ -1,11 +1,12 @@
 //! The command line: verbs, their arguments, and what they print.
 //!
-//! Every verb but `serve`, `demo`, `bench`, `check`, `decode` and `verify` talks to the relay that runs over the data folder, through its
-//! admin socket.
+//! Every verb but `serve`, `demo`, `bench`, `check`, `decode`, `verify`, `completions` and `man` talks to the relay that runs
+//! over the data folder, through its admin socket.
 
 mod bench;
 mod keep;
 mod mailbox;
+mod manual;
 mod probe;
 mod send;
 mod serve;
@@ -61,7 +62,11 @@ enum Verb {
     /// Ask a live peer what TS 23.140 clause 8.4 asks of it, and judge what comes back
     Probe(probe::Probe),
     /// Check a configuration and say what it would do
-    Check,
+    Check {
+        /// Instead, show every key that a configuration may have, its default and its meaning
+        #[arg(long)]
+        keys: bool,
+    },
     /// Show an MM4 mail as words, what had to be tolerated in it and what it breaks
     Decode {
         /// The file; - for standard input
@@ -132,6 +137,10 @@ enum Verb {
     Backup(keep::Backup),
     /// Check a data folder that no relay uses, octet by octet
     Verify(keep::Verify),
+    /// Print completions for a shell
+    Completions(manual::Completions),
+    /// Print the manual page, or write those of every verb into a folder
+    Man(manual::Manual),
     /// Move a clock that was started by hand
     #[command(hide = true)]
     Advance {
@@ -170,7 +179,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Bench(bench) => bench.run(&common),
         Verb::Send(send) => send.run(&common),
         Verb::Probe(probe) => probe.run(&common),
-        Verb::Check => show::check(&common),
+        Verb::Check { keys: true } => manual::keys(&common),
+        Verb::Check { keys: false } => show::check(&common),
         Verb::Decode { file } => show::decode(&common, &file),
         Verb::Route { address } => show::route(&common, &address),
         Verb::Queue { id: Some(id), .. } | Verb::Trace { id } => show::trace(&common, id),
@@ -191,6 +201,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Status => show::status(&common),
         Verb::Backup(backup) => backup.run(&common),
         Verb::Verify(verify) => verify.run(&common),
+        Verb::Completions(completions) => completions.run(),
+        Verb::Man(manual) => manual.run(),
         Verb::Advance { span } => show::advance(&common, &span),
     }
 }

@@ -6,6 +6,7 @@
 pub mod console;
 mod discovery;
 pub mod http;
+pub mod keys;
 mod limits;
 mod metrics;
 mod network;

@@ -227,6 +227,7 @@ pub async fn status(parts: &Parts) -> anyhow::Result<Value> {
         "content_stored": health.content_stored,
         "ledger_log": health.log_size,
         "quiet": quiet,
+        "alarms": crate::alarms::alarms(parts).await,
     }))
 }
 

@@ -403,8 +403,12 @@ pub fn status(common: &Common) -> anyhow::Result<ExitCode> {
         print_json(&status);
         return OK;
     }
-    for (key, value) in status.as_object().into_iter().flatten() {
+    for (key, value) in status.as_object().into_iter().flatten().filter(|(key, _)| *key != "alarms") {
         say!("{:<16} {}", key.replace('_', " "), view::text(value));
+    }
+    for alarm in status["alarms"].as_array().into_iter().flatten() {
+        let text = |key: &str| view::text(&alarm[key]);
+        say!("{:<16} {}: {}\n{:<16} {}", text("severity"), text("subject"), text("what"), "", text("next"));
     }
     OK
 }

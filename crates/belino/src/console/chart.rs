@@ -83,7 +83,7 @@ pub(super) fn lines(title: &str, unit: &str, of: &[Line], places: usize) -> Stri
 
 /// A round number that is not below this one.
 fn round_up(most: f64) -> f64 {
-    if !(most > 0.0) || !most.is_finite() {
+    if most <= 0.0 || !most.is_finite() {
         return 1.0;
     }
     let unit = 10f64.powf(most.log10().floor());

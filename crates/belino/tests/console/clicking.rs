@@ -14,7 +14,10 @@ const PICTURE: &[u8] = include_bytes!("../../assets/picture.jpg");
 /// A relay at which things have gone well and badly.
 fn eventful() -> (Desk, Vec<(&'static str, String)>) {
     use base64::Engine as _;
-    let desk = Desk::with(Setup::default(), "session_life = \"7d\"");
+    let desk = Desk::with(
+        Setup { more: "[search]\nindex = true\n".into(), ..Setup::default() },
+        "session_life = \"7d\"",
+    );
     let picture = base64::engine::general_purpose::STANDARD.encode(PICTURE);
     let lines: Vec<&str> = picture.as_bytes().chunks(76).map(|c| std::str::from_utf8(c).unwrap()).collect();
     let body = format!(
@@ -54,14 +57,28 @@ fn eventful() -> (Desk, Vec<(&'static str, String)>) {
     desk.world.until_state(&awaited, 0, "forwarded");
     desk.world
         .until("it was put off", |w| w.trace(&full)[0]["history"].to_string().contains("452").then_some(()));
-    for n in 0..30 {
-        b.forward(
-            &Fwd::ids(&format!("mm-x{n}"), &format!("tx-x{n}")).set("Subject", &format!("postcard {n}")),
-            &[U2],
-        );
-        if n % 10 == 9 {
-            desk.world.advance("10s");
+    // Half an hour of traffic that comes and goes, with responses that take a while.
+    for n in 0..60 {
+        for m in 0..(3 + n % 7) {
+            let fwd = Fwd::ids(&format!("mm-{n}-{m}"), &format!("tx-{n}-{m}"));
+            b.forward(&fwd.set("Subject", &format!("postcard {n}")).set("X-Mms-Ack-Request", "No"), &[U2]);
         }
+        let asked = (n % 3 == 0).then(|| {
+            send(B1, "how are you?");
+            loop {
+                let mail = desk.world.b.mail();
+                if mail.must("X-Mms-Message-Type") == "MM4_forward.REQ"
+                    && mail.content.contains("how are you?")
+                {
+                    break mail.must("X-Mms-Transaction-ID");
+                }
+            }
+        });
+        desk.world.advance(["2s", "1s", "4s"][n % 9 / 3]);
+        if let Some(id) = asked {
+            b.mail("system-user@mms.b.example", &["system-user@mms.a.example"], &response(&id, "Ok", &[]));
+        }
+        desk.world.advance("26s");
     }
     let all = desk.world.all();
     // Repeats have ledgers of their own.
@@ -151,6 +168,10 @@ fn the_console_is_clicked_through_in_a_browser() {
         true,
         "a subject is no markup"
     );
+    // Live: said as soon as the index has them.
+    desk.world
+        .until("the repeats are told", |_| text(b).contains("Peer b has sent it 3 times more").then_some(()));
+    assert_eq!(b.eval("document.querySelectorAll('ul.plain li').length"), 3);
     content(b, "one MM");
     b.follow(|b| b.click("a[href$='/raw']"));
     assert!(text(b).contains("X-Mms-Message-Type: MM4_forward.REQ"));

@@ -245,7 +245,15 @@ fn a_peers_own_words_are_on_its_page_with_what_to_do() {
 
 #[test]
 fn lists_go_on_page_by_page() {
-    let desk = Desk::new();
+    pages_of(&Desk::new());
+}
+
+#[test]
+fn lists_out_of_the_index_go_on_page_by_page() {
+    pages_of(&Desk::with(Setup { more: "[search]\nindex = true\n".into(), ..Setup::default() }, ""));
+}
+
+fn pages_of(desk: &Desk) {
     let mut b = desk.world.from_b();
     for n in 0..120 {
         let reply = b.forward(
@@ -267,7 +275,7 @@ fn lists_go_on_page_by_page() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 120);
-    // Narrowed by what the index knows, a little later.
+    // Narrowed; an index is a little behind.
     let found = |query: &str, count: usize| {
         desk.world.until(&format!("{query} finds {count}"), |_| {
             let page = ann.page(&format!("/messages?{query}"));

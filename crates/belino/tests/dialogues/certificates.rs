@@ -1,4 +1,5 @@
 //! Certificates of a test's own authority, and TLS clients that show them.
+#![allow(dead_code, reason = "each suite uses its own part")]
 
 use crate::world::*;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};

@@ -176,8 +176,8 @@ fn peer(config: &Config, place: usize) -> Section {
             list(
                 peer.transit
                     .to
-                    .iter()
-                    .map(|(to, _)| to.to_string())
+                    .keys()
+                    .map(ToString::to_string)
                     .chain(peer.transit.to_any.map(|_| "every peer".into())),
             ),
         ),

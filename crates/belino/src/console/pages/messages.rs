@@ -232,7 +232,9 @@ fn scan(parts: &Parts, asked: &Question) -> anyhow::Result<Found> {
             }
         }
     }
-    let note = format!("{looked_at} MMs were looked at so far; the next page goes on from there.");
+    let note = format!(
+        "{looked_at} MMs were looked at so far; the next page goes on from there. With [search] index = true all are found at once."
+    );
     Ok(Found { ledgers, next: after, note })
 }
 

@@ -8,6 +8,8 @@ use crate::admin::server;
 use crate::content;
 use crate::decode;
 use crate::explain::{Told, time, what_happened};
+use crate::search::Asked;
+use crate::serve::Parts;
 use askama::Template;
 use axum::Extension;
 use axum::body::Body;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 
 /// Octets of a text part that are shown.
 const TEXT_MAX: usize = 16 << 10;
+/// Others under one Message-ID that are shown.
+const NAMESAKES_MAX: usize = 50;
 /// Octets of the mail on one raw page.
 const RAW_MAX: usize = 64 << 10;
 
@@ -35,6 +39,7 @@ struct Mm {
     moments: Vec<Moment>,
     cut: u32,
     owed: Vec<Owed>,
+    namesakes: Vec<Namesake>,
     words: Vec<(String, String)>,
     tolerances: Vec<String>,
     violations: Vec<String>,
@@ -62,6 +67,13 @@ struct Moment {
     words: String,
 }
 
+/// Another MM under the same `X-Mms-Message-ID`: a repeat, most likely.
+struct Namesake {
+    id: String,
+    at: String,
+    states: Vec<Shown>,
+}
+
 /// A transaction, response or report, and how it stands.
 struct Owed {
     what: String,
@@ -86,6 +98,7 @@ struct Part {
 struct Seen {
     ledger: Ledger,
     mail: Option<decode::Mail>,
+    namesakes: Vec<Ledger>,
 }
 
 async fn see(desk: &Desk, mm: MmId) -> Option<Seen> {
@@ -93,9 +106,21 @@ async fn see(desk: &Desk, mm: MmId) -> Option<Seen> {
     let seen = blocking(move || {
         let ledger = content::ledger(&*parts.store, mm).ok()??;
         let octets = content::wire_form(&*parts.store, &ledger).ok().flatten();
-        Some(Seen { ledger, mail: octets.map(|octets| decode::mail(&octets)) })
+        let namesakes = namesakes(&parts, &ledger);
+        Some(Seen { ledger, mail: octets.map(|octets| decode::mail(&octets)), namesakes })
     });
     seen.await.ok().flatten()
+}
+
+/// Others under its Message-ID, newest first, as far as the index knows.
+fn namesakes(parts: &Parts, ledger: &Ledger) -> Vec<Ledger> {
+    let id = ledger.request.as_ref().and_then(|r| r.message_id.as_ref());
+    let (Some(search), Some(id)) = (&parts.search, id) else { return Vec::new() };
+    let asked = Asked { text: Some(id.as_str().to_owned()), max: NAMESAKES_MAX, ..Asked::default() };
+    let found = search.find(&asked).unwrap_or_default().ids.into_iter().filter(|mm| *mm != ledger.id);
+    let read = found.filter_map(|mm| content::ledger(&*parts.store, mm).ok().flatten());
+    // Text that is no Message-ID of any may be the beginning of an address.
+    read.filter(|other| other.request.as_ref().and_then(|r| r.message_id.as_ref()) == Some(id)).collect()
 }
 
 pub(in super::super) async fn show(
@@ -116,11 +141,19 @@ pub(in super::super) async fn show(
 
 async fn shown_mm(desk: &Desk, frame: Frame, id: &str) -> Response<Body> {
     let Ok(mm) = id.parse::<MmId>() else { return bare(StatusCode::NOT_FOUND, "No MM has this id.") };
-    let Some(Seen { ledger, mail }) = see(desk, mm).await else {
+    let Some(Seen { ledger, mail, namesakes }) = see(desk, mm).await else {
         return bare(StatusCode::NOT_FOUND, "No MM of this id is known here, or its ledger cannot be read.");
     };
     let gates = desk.parts.heart.look(relay::Shard::peers).await.unwrap_or_default();
     let mut told = what_happened(&ledger, &gates, desk.parts.clock.now());
+    let repeats = namesakes
+        .iter()
+        .filter(|l| l.recipients.iter().any(|r| r.state == RecipientState::Duplicate))
+        .count();
+    let is_repeat = ledger.recipients.iter().any(|r| r.state == RecipientState::Duplicate);
+    if let (1.., false, Origin::Received { peer, .. }) = (repeats, is_repeat, &ledger.origin) {
+        told.what.push_str(&format!(" Peer {peer} has sent it {repeats} times more; see the repeats below."));
+    }
     (told.what, told.next) = (frame.masked(&told.what), frame.masked(&told.next));
     let waits = |state: &RecipientState| {
         matches!(
@@ -147,6 +180,7 @@ async fn shown_mm(desk: &Desk, frame: Frame, id: &str) -> Response<Body> {
         moments: moments(&frame, &ledger),
         cut: ledger.history_cut,
         owed: owed(&frame, &ledger),
+        namesakes: namesakes.iter().map(namesake).collect(),
         words: json.map(|json| words(&frame, json)).unwrap_or_default(),
         tolerances: notes("tolerances"),
         violations: notes("violations"),
@@ -157,6 +191,14 @@ async fn shown_mm(desk: &Desk, frame: Frame, id: &str) -> Response<Body> {
         frame,
     };
     page(StatusCode::OK, &page_of)
+}
+
+fn namesake(ledger: &Ledger) -> Namesake {
+    let mut words: Vec<&str> = ledger.recipients.iter().map(|r| r.state.word()).collect();
+    words.sort_unstable();
+    words.dedup();
+    let states = words.into_iter().map(shown).collect();
+    Namesake { id: ledger.id.to_string(), at: time(ledger.accepted), states }
 }
 
 fn facts(frame: &Frame, ledger: &Ledger) -> Vec<(&'static str, String)> {

@@ -4,7 +4,7 @@ use super::super::chart::{Line, lines};
 use super::super::{Desk, Visitor};
 use super::peers::{Row, rows, seconds};
 use super::{Frame, page, size, span};
-use crate::telemetry::{Ended, Histogram, PeerSample, SAMPLES_MAX, STEP, Sample};
+use crate::telemetry::{Ended, Histogram, PeerSample, SAMPLES_MAX, Sample};
 use askama::Template;
 use axum::Extension;
 use axum::body::Body;
@@ -45,16 +45,17 @@ struct Mix {
     tone: &'static str,
 }
 
-/// What came between each sample and the next.
+/// What came between each sample and the next; `of` has the seconds in between.
 fn steps(
     samples: &[Sample],
-    of: impl Fn(&PeerSample, &PeerSample) -> Option<f64>,
+    of: impl Fn(&PeerSample, &PeerSample, f64) -> Option<f64>,
     peer: &PeerName,
 ) -> Vec<Option<f64>> {
     let none = PeerSample::default();
     let each = samples.windows(2).map(|pair| {
+        let seconds = pair[1].at.since(pair[0].at).as_secs_f64().max(1.0);
         let before = pair[0].peers.get(peer).unwrap_or(&none);
-        of(before, pair[1].peers.get(peer)?)
+        of(before, pair[1].peers.get(peer)?, seconds)
     });
     each.collect()
 }
@@ -64,18 +65,13 @@ fn chart(
     unit: &'static str,
     samples: &[Sample],
     peers: &[PeerName],
-    of: impl Fn(&PeerSample, &PeerSample) -> Option<f64>,
+    of: impl Fn(&PeerSample, &PeerSample, f64) -> Option<f64>,
 ) -> Chart {
     let of_peer = |peer: &PeerName| Line { name: peer.to_string(), values: steps(samples, &of, peer) };
     let drawn: Vec<Line> = peers.iter().take(LINES_MAX).map(of_peer).collect();
     let quiet = drawn.iter().all(|l| l.values.iter().flatten().all(|v| *v == 0.0));
     let svg = lines(title, unit, &drawn, SAMPLES_MAX - 1);
     Chart { title, unit, svg, names: drawn.into_iter().map(|l| l.name).collect(), quiet }
-}
-
-/// Smooths what comes a few at a time: the mean over the last half minute.
-fn a_second(count: u64) -> f64 {
-    count as f64 / STEP.as_secs_f64()
 }
 
 pub(in super::super) async fn show(
@@ -92,27 +88,21 @@ pub(in super::super) async fn show(
     peers.sort_by_key(|peer| {
         std::cmp::Reverse(passed.get(peer).map_or(0, |p| p.received_all() + p.ended(Ended::Taken)))
     });
+    let draw = |title, unit, of: fn(&PeerSample, &PeerSample, f64) -> Option<f64>| {
+        chart(title, unit, &samples, &peers, of)
+    };
     let charts = vec![
-        chart("Mails in", "a second, by peer", &samples, &peers, |a, b| {
-            Some(a_second(b.received.saturating_sub(a.received)))
+        draw("Mails in", "a second", |a, b, s| Some(b.received.saturating_sub(a.received) as f64 / s)),
+        draw("Mails out", "a second", |a, b, s| Some(b.sent.saturating_sub(a.sent) as f64 / s)),
+        draw("Queue age", "seconds that the first entry is overdue", |_, b, _| Some(b.overdue.as_secs_f64())),
+        draw("RES latency", "seconds from 250 to its MM4_forward.RES, the middle one", |a, b, _| {
+            b.round_trip.since(&a.round_trip).quantile(0.5)
         }),
-        chart("Mails out", "a second, by peer", &samples, &peers, |a, b| {
-            Some(a_second(b.sent.saturating_sub(a.sent)))
-        }),
-        chart("Queue age", "seconds that the first entry is overdue", &samples, &peers, |_, b| {
-            Some(b.overdue.as_secs_f64())
-        }),
-        chart(
-            "RES latency",
-            "seconds from 250 to MM4_forward.RES, the middle one",
-            &samples,
-            &peers,
-            |a, b| b.round_trip.since(&a.round_trip).quantile(0.5),
-        ),
-        chart("Refused or put off", "a second, by peer", &samples, &peers, |a, b| {
+        draw("Refused or put off", "a minute", |a, b, s| {
             let both = |s: &PeerSample| s.never + s.later;
-            Some(a_second(both(b).saturating_sub(both(a))))
+            Some(both(b).saturating_sub(both(a)) as f64 * 60.0 / s)
         }),
+        draw("Queued", "entries that wait for the peer", |_, b, _| Some(b.queued as f64)),
     ];
     let tiles = tiles(&rows, &samples, &passed, &health, parts.clock.now().since(parts.recent.since()));
     let mix = mix(&passed);
@@ -131,8 +121,9 @@ fn tiles(
     let round_trip = passed.values().fold(Histogram::default(), |all, p| all.with(&p.round_trip));
     let minute = |of: fn(&PeerSample) -> u64| {
         let sum = |sample: &Sample| sample.peers.values().map(of).sum::<u64>();
-        let last = samples.last().map_or(0, sum);
-        let before = samples.iter().rev().nth(6).or(samples.first()).map_or(0, sum);
+        let Some(newest) = samples.last() else { return 0 };
+        let (last, begin) = (sum(newest), newest.at.minus(Duration::from_secs(60)));
+        let before = samples.iter().rev().find(|s| s.at <= begin).or(samples.first()).map_or(0, sum);
         last.saturating_sub(before)
     };
     let shut = rows.iter().filter(|r| r.gate != "open").count();

@@ -21,7 +21,8 @@ pub(super) struct Line {
 }
 
 /// A chart of lines over the last hour. `places` is how many values fill it; fewer stand at its right end.
-pub(super) fn lines(title: &str, unit: &str, of: &[Line], places: usize) -> String {
+/// A line goes on over a gap of at most `gap` places.
+pub(super) fn lines(title: &str, unit: &str, of: &[Line], places: usize, gap: usize) -> String {
     let most = of.iter().flat_map(|l| l.values.iter().flatten()).fold(0.0f64, |a, b| a.max(*b));
     let top = round_up(most);
     let mut out = String::new();
@@ -60,20 +61,17 @@ pub(super) fn lines(title: &str, unit: &str, of: &[Line], places: usize) -> Stri
         let begin = places.saturating_sub(line.values.len());
         let x = |i: usize| LEFT + (right - LEFT) * (begin + i) as f64 / (places.max(2) - 1) as f64;
         let mut path = String::new();
-        let mut drawing = false;
+        let mut drawn: Option<usize> = None;
         for (i, value) in line.values.iter().enumerate() {
-            match value {
-                Some(value) => {
-                    let letter = if drawing { 'L' } else { 'M' };
-                    let _ = write!(path, "{letter}{:.1} {:.1}", x(i), y(*value));
-                    // One that stands alone is a dot.
-                    if !drawing {
-                        path.push_str("h0");
-                    }
-                    drawing = true;
-                }
-                None => drawing = false,
+            let Some(value) = value else { continue };
+            let goes_on = drawn.is_some_and(|last| i - last <= gap + 1);
+            let letter = if goes_on { 'L' } else { 'M' };
+            let _ = write!(path, "{letter}{:.1} {:.1}", x(i), y(*value));
+            // One that stands alone is a dot.
+            if !goes_on {
+                path.push_str("h0");
             }
+            drawn = Some(i);
         }
         let _ = write!(out, "<path class=\"line line{}\" d=\"{path}\"/>", n % 6);
     }
@@ -124,7 +122,7 @@ mod tests {
     proptest! {
         #[test]
         fn names_are_only_names(name in any::<String>(), values in prop::collection::vec(prop::option::of(0.0f64..1e12), 0..400)) {
-            let svg = lines(&name, "a second", &[Line { name: name.clone(), values }], 360);
+            let svg = lines(&name, "a second", &[Line { name: name.clone(), values }], 360, 3);
             prop_assert_eq!(svg.matches("<path").count(), 1);
             prop_assert!(!svg.contains("<script") && !svg.contains("style="));
         }

@@ -242,6 +242,7 @@ fn the_console_is_clicked_through_in_a_browser() {
                 content(b, &format!("{name}, {size}, {light}"));
                 assert_eq!(low_contrast(b), Value::Array(vec![]), "{name}, {light}");
                 if let Some(folder) = &folder {
+                    b.eval("Promise.all([...document.images].map(i => { i.loading = 'eager'; return i.decode(); }))");
                     std::fs::create_dir_all(folder).unwrap();
                     std::fs::write(folder.join(format!("{name}-{size}-{light}.png")), b.shoot()).unwrap();
                 }

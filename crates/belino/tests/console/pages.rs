@@ -143,9 +143,27 @@ fn numbers_are_hidden_where_that_is_asked_for() {
         }
         assert!(text.contains("the last digits of numbers are hidden"));
     }
+    assert!(!ann.page(&format!("/messages/{id}/raw")).contains("--b1"), "a body may hide numbers in base64");
     assert!(ann.page("/messages").contains("+1202555\u{2022}\u{2022}\u{2022}\u{2022}"));
     let part = |n: usize| ann.get(&format!("/messages/{id}/parts/{n}")).status;
     assert_eq!((part(1), part(5)), (200, 403), "a text is not handed out");
+}
+
+#[test]
+fn alarms_say_what_to_do_on_every_page_and_at_the_command_line() {
+    let limits = "disk_free_min = \"900000GiB\"".to_owned();
+    let desk = Desk::with(Setup { limits, ..Setup::default() }, "");
+    let ann = desk.login(ANN);
+    for path in ["/", "/messages", "/configuration"] {
+        let page = ann.page(path);
+        assert!(page.contains("role=\"alert\"") && page.contains("The disk is full"), "{path}");
+    }
+    let page = ann.page("/alarms");
+    assert!(page.contains("Make room in the file system of"), "{page}");
+    let alarm = desk.world.json(&["status"])[0]["alarms"][0].clone();
+    assert_eq!((alarm["severity"].as_str(), alarm["subject"].as_str()), (Some("alarm"), Some("disk")));
+    let told = String::from_utf8(desk.world.cli(&["status"]).stdout).unwrap();
+    assert!(told.contains("Make room"), "{told}");
 }
 
 #[test]

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Samples without a value that a line goes on over: five minutes. A quiet link has a response now and then.
+const GAP: usize = 30;
 /// Peers that have a line of their own in a chart.
 const LINES_MAX: usize = 6;
 
@@ -70,7 +72,7 @@ fn chart(
     let of_peer = |peer: &PeerName| Line { name: peer.to_string(), values: steps(samples, &of, peer) };
     let drawn: Vec<Line> = peers.iter().take(LINES_MAX).map(of_peer).collect();
     let quiet = drawn.iter().all(|l| l.values.iter().flatten().all(|v| *v == 0.0));
-    let svg = lines(title, unit, &drawn, SAMPLES_MAX - 1);
+    let svg = lines(title, unit, &drawn, SAMPLES_MAX - 1, GAP);
     Chart { title, unit, svg, names: drawn.into_iter().map(|l| l.name).collect(), quiet }
 }
 

@@ -26,6 +26,9 @@ struct Form {
 /// Numbers of ours that could send: some subscribers, or the first number of a range.
 fn ours(desk: &Desk) -> Vec<String> {
     let config = desk.parts.dock.config();
+    if config.console.mask_numbers {
+        return Vec::new();
+    }
     let each = config.house.locals.iter().flat_map(|local| {
         let some = local.subscribers.iter().flatten().take(3).map(|n| format!("+{}", n.digits()));
         let range = local.prefixes.iter().filter(|_| local.subscribers.is_none());

@@ -155,6 +155,12 @@ fn of_house(parts: &Parts) -> Vec<Alarm> {
             found.push(alarm(Severity::Warning, "disk", what, next));
         }
     }
+    let records = parts.records.state();
+    if let (Some(folder), Some(why)) = (&records.folder, &records.trouble) {
+        let what = format!("Charging records cannot be written since number {}: {why}", records.last);
+        let next = format!("They wait in the store and none is lost; make {} writable.", folder.display());
+        found.push(alarm(Severity::Alarm, "charging", what, next));
+    }
     if let Some(until) = parts.dock.certificate_until() {
         let next = "Renew the files of [mm4] certificate and key; they are read again by themselves.";
         certificate(&mut found, "certificate", "Our certificate", until, now, next);

@@ -1,9 +1,10 @@
 //! The command line: verbs, their arguments, and what they print.
 //!
-//! Every verb but `serve`, `demo`, `bench`, `check`, `decode`, `verify`, `completions` and `man` talks to the relay that runs
-//! over the data folder, through its admin socket.
+//! Every verb but `serve`, `demo`, `bench`, `check`, `decode`, `verify`, `charging show`, `completions` and `man` talks to the
+//! relay that runs over the data folder, through its admin socket.
 
 mod bench;
+mod charging;
 mod keep;
 mod mailbox;
 mod manual;
@@ -133,6 +134,8 @@ enum Verb {
     },
     /// Show how the running relay is
     Status,
+    /// Read charging records, and see how they are written
+    Charging(charging::Charging),
     /// Copy the data folder while the relay runs
     Backup(keep::Backup),
     /// Check a data folder that no relay uses, octet by octet
@@ -199,6 +202,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             show::peers(&common, &request, Some(&peer))
         }
         Verb::Status => show::status(&common),
+        Verb::Charging(charging) => charging.run(&common),
         Verb::Backup(backup) => backup.run(&common),
         Verb::Verify(verify) => verify.run(&common),
         Verb::Completions(completions) => completions.run(),

@@ -3,6 +3,7 @@
 //! Owns: names and defaults of keys, and the words that tell an operator what is wrong, where, and what was meant.
 //! Never knows: sockets. A key that is not known is an error; so is a value that cannot be meant.
 
+mod charging;
 pub mod console;
 mod discovery;
 pub mod http;
@@ -25,6 +26,7 @@ pub use secret::{Keys, Secret, Token, file as secret_file, guarded as guarded_fi
 pub use tls::{IdentityFiles, LinkTls, TlsMode, TrustFiles};
 pub use values::{ByteSize, Span};
 
+use crate::charging::Charging;
 use crate::dock::pace::Rates;
 use relay::House;
 use relay::PeerName;
@@ -63,6 +65,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Whether an index over MMs is kept, for searches.
     pub search: bool,
+    /// Whether and how charging records are written.
+    pub charging: Option<Charging>,
 }
 
 /// The connection side of a peer.

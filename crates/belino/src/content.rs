@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use mms::MmId;
 use relay::store::{ContentRef, Store, StoreError};
 use relay::{Body, Ledger, Origin};
+use wire::mime::{Walk, WalkLimits};
 
 /// Keep a body in wire form. An empty one needs no place.
 ///
@@ -20,11 +21,25 @@ pub fn keep(store: &dyn Store, wire_form: &[u8]) -> Result<Option<(ContentRef, B
     writer.write(wire_form)?;
     let body = Body {
         len: wire_form.len() as u64,
+        decoded: decoded_size(wire_form),
         offset: 0,
         digest: crc32c::crc32c(wire_form),
         eight_bit: !wire_form.is_ascii(),
     };
     Ok(Some((writer.finish()?, body)))
+}
+
+/// Octets of a body after decoding, about. The line that a body in parts begins with names its boundary.
+fn decoded_size(wire_form: &[u8]) -> u64 {
+    let first = wire_form.split(|octet| *octet == b'\r').next().unwrap_or_default();
+    let boundary = first.strip_prefix(b"--").and_then(|name| std::str::from_utf8(name).ok());
+    let Some(boundary) = boundary.filter(|name| (1..=70).contains(&name.len()) && !name.contains('"')) else {
+        return wire_form.len() as u64;
+    };
+    let kind = format!("multipart/mixed; boundary=\"{boundary}\"");
+    let mut walk = Walk::new(Some(&kind), None, WalkLimits::default());
+    walk.push(wire_form);
+    walk.finish().size_estimate()
 }
 
 /// The ledger of an MM.

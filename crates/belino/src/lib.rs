@@ -28,6 +28,7 @@ pub mod agreements;
 pub mod alarms;
 pub mod audit;
 pub mod bench;
+pub mod charging;
 pub mod cli;
 pub mod clock;
 pub mod compose;

@@ -5,6 +5,7 @@
 use crate::admin;
 use crate::agreements::Agreements;
 use crate::audit::Audit;
+use crate::charging::Records;
 use crate::clock::Clock;
 use crate::config::console::Tokens;
 use crate::config::{Config, Keys};
@@ -72,6 +73,8 @@ pub struct Parts {
     pub dock: Arc<Dock>,
     /// The dock for HTTP.
     pub http: Arc<http::Dock>,
+    /// What writes charging records.
+    pub records: Records,
     /// Courier, resolver, and what tells applications.
     pub hands: Hands,
     /// Where changes by people are written down.
@@ -178,12 +181,14 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         http_addresses.push(listener.local_addr()?);
         tasks.spawn(http::listen(http.clone(), listener, tasks.clone()));
     }
+    let records = Records::start(store.clone(), clock.clone(), data.clone(), config.charging.clone())?;
     let parts = Arc::new(Parts {
         heart,
         store: store.clone(),
         embedded,
         dock,
         http,
+        records,
         hands,
         audit,
         recent,
@@ -333,6 +338,7 @@ impl Running {
         self.console.configure(tokens);
         // Before the heart hears of new webhooks: a notice must find its way.
         self.parts.hands.webhooks.configure(&config, &keys);
+        self.parts.records.configure(config.charging.clone());
         self.parts.heart.input(Input::Reload(Arc::new(config.house.clone())));
         self.parts.hands.resolver.configure(&config);
         self.parts.hands.courier.configure(&config, &agreed);
@@ -369,10 +375,13 @@ impl Running {
             search.stop();
         }
         let threads = [Some(self.heart_thread), self.search_thread];
-        let _ = tokio::task::spawn_blocking(move || {
+        let parts = self.parts.clone();
+        let ended = move || {
             threads.into_iter().flatten().for_each(|thread| drop(thread.join()));
-        })
-        .await;
+            // Everything that was decided has been emitted now.
+            parts.records.stop();
+        };
+        let _ = tokio::task::spawn_blocking(ended).await;
         let _ = std::fs::remove_file(&self.socket);
         tracing::info!("stopped");
     }

@@ -164,6 +164,7 @@ fn pages_link_to_files_that_exist() {
         "docs/performance.md",
         "docs/backup.md",
         "docs/console.md",
+        "docs/charging.md",
         "docs/threat-model.md",
         "docs/decisions/0018-the-simulator.md",
         "crates/sim/README.md",
@@ -187,6 +188,7 @@ fn every_key_is_documented() {
         ("parse.rs", "struct File {", "/// Read and check a configuration file."),
         ("limits.rs", "struct LimitsPart {", "fn retry("),
         ("discovery.rs", "struct DiscoveryPart {", "/// How numbers and hosts are found."),
+        ("charging.rs", "struct ChargingPart {", "/// The section is there"),
         ("http.rs", "struct HttpPart {", "/// Names of all webhooks, checked."),
         ("console.rs", "struct ConsolePart {", "/// The whole."),
     ] {

@@ -5,6 +5,7 @@
 
 use crate::arrive::mailbox_of;
 use crate::carry::fail;
+use crate::charging::Reporting;
 use crate::event::{Answer, Arrival, Arrived, Bounce};
 use crate::house::Peer;
 use crate::ledger::{
@@ -62,6 +63,11 @@ pub(crate) fn responded(
         return Decision::only(taken());
     }
     turn.tell(What::Response, Some(&peer), &places, format!("{status}{said}"));
+    if transaction.state == TransactionState::Queued && transaction.resends == 0 {
+        // It has overtaken the reply of the peer's SMTP: the peer has the request of these.
+        turn.charge_forward(&transaction, &places);
+    }
+    turn.charge_response(&peer, status, response.status_text.as_ref());
     match status {
         RequestStatus::Ok => {
             for place in &places {
@@ -125,12 +131,12 @@ fn concerned(turn: &Turn<'_>, all: &[u16], named: &[Party], arrival: &Arrival) -
 
 /// Decide about the response to a report of ours.
 pub(crate) fn report_answered(mut turn: Turn<'_>, arrival: &Arrival, message: &AbstractMessage) -> Decision {
-    let (key, request, status) = match message {
+    let (key, request, status, text) = match message {
         AbstractMessage::DeliveryReportRes(m) => {
-            (m.transaction_id.as_ref(), MessageType::DeliveryReportReq, m.request_status)
+            (m.transaction_id.as_ref(), MessageType::DeliveryReportReq, m.request_status, &m.status_text)
         }
         AbstractMessage::ReadReplyReportRes(m) => {
-            (m.transaction_id.as_ref(), MessageType::ReadReplyReportReq, m.request_status)
+            (m.transaction_id.as_ref(), MessageType::ReadReplyReportReq, m.request_status, &m.status_text)
         }
         _ => return ignored(turn.now, arrival),
     };
@@ -142,6 +148,11 @@ pub(crate) fn report_answered(mut turn: Turn<'_>, arrival: &Arrival, message: &A
     match found {
         Some(i) if turn.ledger.reports[i].state != TransactionState::Settled => {
             // Whatever it says, a report is not argued about: it was heard.
+            let report = turn.ledger.reports[i].clone();
+            if report.state == TransactionState::Queued && report.resends == 0 {
+                turn.charge_our_report(&report); // overtaken, as a request may be
+            }
+            turn.charge_report_answer(&report, status, text.as_ref());
             turn.ledger.reports[i].state = TransactionState::Settled;
             turn.ack(i as u16 | REPORT);
             let (peer, place) = (arrival.peer.clone(), turn.ledger.reports[i].place);
@@ -214,12 +225,21 @@ pub(crate) fn reported(
             let status = m.status?;
             let text = format!("{}: {status}", MessageType::DeliveryReportReq);
             turn.tell(What::Report, Some(&peer.name), &[place], text);
+            let known = turn.ledger.recipients[usize::from(place)].mm_status;
+            if known != Some(status) && !known.is_some_and(MmStatus::is_final) {
+                let said = (m.date, report.ack, m.status_text.as_ref());
+                turn.charge_report(&peer.name, place, Reporting::Delivery(status), said);
+            }
             delivery_reported(&mut turn, place, status, m, entropy);
         }
         ReportKind::Read(m) => {
             let status = m.status?;
             let text = format!("{}: {status}", MessageType::ReadReplyReportReq);
             turn.tell(What::Report, Some(&peer.name), &[place], text);
+            if turn.ledger.recipients[usize::from(place)].read_status.is_none() {
+                let said = (m.date, report.ack, m.status_text.as_ref());
+                turn.charge_report(&peer.name, place, Reporting::Reading(status), said);
+            }
             turn.ledger.recipients[usize::from(place)].read_status.get_or_insert(status);
             turn.pass_reading(place, m, entropy);
         }

@@ -81,6 +81,7 @@ pub(crate) fn arrived(
         // Responses and reports belong to ledgers that exist, or to none.
         Arrived::Message(_) | Arrived::Bounce(_) => return refuse(Reason::Fault),
     };
+    let unknown_type = type_trouble.is_some();
     let trouble =
         type_trouble.or_else(|| arrival.trouble.clone()).or_else(|| limits(house, request, arrival));
 
@@ -89,6 +90,7 @@ pub(crate) fn arrived(
     let begun = Ledger::new(id, origin, now, expires);
     let ledger = Ledger { request: Some(request.clone()), body: arrival.body, ..begun };
     let mut turn = Turn::new(house, now, ledger, 0, false);
+    turn.unknown_type = unknown_type;
     turn.tell(What::Received, Some(&peer.name), &[], opening_words(arrival, request));
 
     let repeats = Repeats { arrival, request, remembered };

@@ -1,12 +1,13 @@
 //! An errand came back: what its outcome means for the MM (mm4 5.4, 5.5).
 
+use crate::conclude::Share;
 use crate::event::{Brought, Carried, Told};
 use crate::house::{PeerName, TransitMode};
-use crate::ledger::{Part, RESPONSE, RecipientState, Transaction, TransactionState, What};
+use crate::ledger::{Origin, Part, RESPONSE, RecipientState, Transaction, TransactionState, What};
 use crate::store::Entry;
 use crate::turn::{Decision, Entropy, Turn};
 use crate::verdict::Reason;
-use mms::HeaderText;
+use mms::{HeaderText, RequestStatus};
 
 /// Decide about an errand that was carried, or could not be.
 pub(crate) fn carried(
@@ -150,6 +151,12 @@ fn apply(
     turn.ack(part);
     let transparent = transaction.transit == Some(TransitMode::Transparent);
     let awaits = !transparent && turn.house.peer(peer).is_some_and(|p| p.profile.expects_response);
+    if transaction.resends == 0 {
+        turn.charge_forward(transaction, &sorted.taken);
+    }
+    if transparent && turn.house.charging {
+        charge_passing(turn, &sorted.taken);
+    }
     for place in &sorted.taken {
         turn.enter(*place, RecipientState::Forwarded, None, None, None);
         // What passed as it came is answered by whoever has it now.
@@ -178,6 +185,17 @@ fn apply(
         }
         None => give_up(turn, &places, peer, words),
     }
+}
+
+/// What passes as it came is answered by whoever has it now; for us it ends here.
+fn charge_passing(turn: &mut Turn<'_>, taken: &[u16]) {
+    let Origin::Received { peer, .. } = &turn.ledger.origin else { return };
+    let peer = peer.clone();
+    let text = Some(HeaderText::cleaned("passed on as it came"));
+    let share = Share { status: RequestStatus::Ok, text };
+    let open = |i: &&u16| !turn.ledger.recipients[usize::from(**i)].concluded;
+    let known: Vec<(u16, Share)> = taken.iter().filter(open).map(|i| (*i, share.clone())).collect();
+    turn.charge_arrival(&peer, &known);
 }
 
 fn put_off(turn: &mut Turn<'_>, part: u16, attempt: u32, places: &[u16], peer: &PeerName, why: &str) {

@@ -93,6 +93,7 @@ impl Turn<'_> {
                 self.answer_asker(peer, &request, &asker, &groups);
             }
         }
+        self.charge_arrival(&peer.name, &known);
         for (place, share) in &known {
             self.remember(&request, *place, share);
             self.ledger.recipients[usize::from(*place)].concluded = true;

@@ -283,6 +283,8 @@ pub struct House {
     pub retry: Retry,
     /// Limits and lifetimes.
     pub limits: Limits,
+    /// Whether charging records are made.
+    pub charging: bool,
 }
 
 /// `system-user@domain`, what a Relay/Server's own mailbox is called by convention.
@@ -304,6 +306,7 @@ impl House {
             discovery: Discovery::default(),
             retry: Retry::default(),
             limits: Limits::default(),
+            charging: false,
         }
     }
 

@@ -78,6 +78,8 @@ pub enum Origin {
 pub struct Body {
     /// Octets of the whole content in wire form, header block included if there is one.
     pub len: u64,
+    /// Octets of the body after decoding, about.
+    pub decoded: u64,
     /// Octets before the body: the header block and the empty line, 0 for a submitted MM.
     pub offset: u64,
     /// CRC-32C of the body, to tell a repeat from another MM under the same id.
@@ -360,7 +362,7 @@ whats! {
 }
 pack_words!(What, RecipientKind, RecipientState, MessageType);
 
-pack_struct!(Body { len, offset, digest, eight_bit });
+pack_struct!(Body { len, decoded, offset, digest, eight_bit });
 pack_struct!(Recipient {
     party,
     path,
@@ -448,7 +450,19 @@ impl Pack for Origin {
 }
 
 /// The first octet of every stored ledger: which shape follows.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+/// The shape before: a body without its decoded size.
+const FORMAT_BEFORE: u8 = 2;
+
+/// A body as [`FORMAT_BEFORE`] has it.
+fn body_before(input: &mut &[u8]) -> Result<Option<Body>, Damaged> {
+    if !bool::unpack(input)? {
+        return Ok(None);
+    }
+    let (len, offset) = (u64::unpack(input)?, u64::unpack(input)?);
+    let (digest, eight_bit) = (Pack::unpack(input)?, Pack::unpack(input)?);
+    Ok(Some(Body { len, decoded: len.saturating_sub(offset), offset, digest, eight_bit }))
+}
 
 impl Recipient {
     /// A recipient about whom nothing is known yet.
@@ -520,8 +534,9 @@ impl Ledger {
     /// [`Damaged`]: another format number, or octets that are no ledger.
     pub fn decode(octets: &[u8]) -> Result<Self, Damaged> {
         let input = &mut &octets[..];
-        if u8::unpack(input)? != FORMAT {
-            return damaged(input, "ledger format 2");
+        let format = u8::unpack(input)?;
+        if format != FORMAT && format != FORMAT_BEFORE {
+            return damaged(input, "ledger format 3 or 2");
         }
         let ledger = Self {
             id: Pack::unpack(input)?,
@@ -529,7 +544,7 @@ impl Ledger {
             accepted: Pack::unpack(input)?,
             expires: Pack::unpack(input)?,
             request: Pack::unpack(input)?,
-            body: Pack::unpack(input)?,
+            body: if format == FORMAT { Pack::unpack(input)? } else { body_before(input)? },
             recipients: Pack::unpack(input)?,
             transactions: Pack::unpack(input)?,
             responses: Pack::unpack(input)?,
@@ -646,6 +661,23 @@ mod tests {
     fn what_is_kept_comes_back() {
         let ledger = a_ledger();
         assert_eq!(Ledger::decode(&ledger.encode()), Ok(ledger));
+    }
+
+    #[test]
+    fn a_ledger_of_the_format_before_is_read() {
+        let mut ledger = a_ledger();
+        let body = Body { decoded: 0x77, ..ledger.body.unwrap() };
+        ledger.body = Some(body);
+        let mut octets = ledger.encode();
+        let mut wanted = Vec::new();
+        body.pack(&mut wanted);
+        let at = octets.windows(wanted.len()).position(|w| w == wanted).unwrap();
+        let mut len = Vec::new();
+        body.len.pack(&mut len);
+        octets.remove(at + len.len());
+        octets[0] = FORMAT_BEFORE;
+        ledger.body = Some(Body { decoded: body.len - body.offset, ..body });
+        assert_eq!(Ledger::decode(&octets), Ok(ledger));
     }
 
     proptest! {

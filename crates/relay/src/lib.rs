@@ -13,6 +13,7 @@
 mod answer;
 mod arrive;
 mod carry;
+mod charging;
 mod conclude;
 mod deliver;
 mod errand;
@@ -37,6 +38,7 @@ mod testing;
 mod turn;
 mod verdict;
 
+pub use charging::{About, Forwarded, Record, RecordType, Reported, Reporting};
 pub use errand::{Errand, Relayed};
 pub use event::{Answer, Arrival, Arrived, Bounce, Carried, Event, Handling, Once, Submission, Told};
 pub use house::{HookName, House, Peer, PeerName};

@@ -273,6 +273,9 @@ impl Turn<'_> {
                 let state =
                     if awaits { TransactionState::Awaiting(until) } else { TransactionState::Settled };
                 if report.state == TransactionState::Queued {
+                    if report.resends == 0 {
+                        self.charge_our_report(&report);
+                    }
                     self.ledger.reports[usize::from(part & !REPORT)].state = state;
                 }
                 self.tell(What::Answered, Some(peer), &[report.place], words);

@@ -58,7 +58,7 @@ pub fn a_ledger() -> Ledger {
             sender_visibility: Some(Visibility::Hide),
             ..ForwardReq::default()
         }),
-        body: Some(Body { len: 30_000, offset: 600, digest: 0xdead_beef, eight_bit: true }),
+        body: Some(Body { len: 30_000, decoded: 22_000, offset: 600, digest: 0xdead_beef, eight_bit: true }),
         recipients: vec![
             recipient("+12025550100", RecipientState::Stored),
             recipient("12025550", RecipientState::Failed),

@@ -29,6 +29,10 @@ pub(crate) struct Turn<'a> {
     /// Version of the ledger in the store; 0 = not there yet.
     version: u32,
     had_content: bool,
+    /// Octets of the MM's content after decoding, if it was kept when the turn began.
+    pub size: u64,
+    /// What came says that it is something that we do not know, and is no request for charging.
+    pub unknown_type: bool,
     told: usize,
     seen: Vec<Seen>,
     needs: Vec<Need>,
@@ -65,7 +69,10 @@ impl Decision {
 impl<'a> Turn<'a> {
     pub fn new(house: &'a House, now: Timestamp, ledger: Ledger, version: u32, had_content: bool) -> Self {
         let (told, seen) = (ledger.history.len(), if version == 0 { Vec::new() } else { seen(&ledger) });
-        Self { house, now, ledger, version, had_content, told, seen, needs: Vec::new(), ops: Vec::new() }
+        let size = ledger.body.map_or(0, |body| body.decoded);
+        let (needs, ops) = (Vec::new(), Vec::new());
+        let unknown_type = false;
+        Self { house, now, ledger, version, had_content, size, unknown_type, told, seen, needs, ops }
     }
 
     /// Whether the ledger is just being made.

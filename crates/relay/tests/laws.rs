@@ -6,10 +6,10 @@ use driver::{Driver, b1, b2, fwd, party, res_for, submission, u1, u2};
 use mms::{AbstractMessage, MessageType, MmId, Party, RequestStatus, TransactionId};
 use proptest::prelude::*;
 use relay::house::{Discovery, Transit, TransitMode};
-use relay::store::{QueueId, Store};
+use relay::store::{QueueId, Store, Topic};
 use relay::{
-    Carried, Errand, Event, Fate, Found, Handling, House, Ledger, Origin, PeerName, Recipient,
-    RecipientState, Told,
+    About, Carried, Errand, Event, Fate, Found, Handling, House, Ledger, Origin, PeerName, Recipient,
+    RecipientState, Record, Told, Transaction, TransactionState, What,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -354,6 +354,103 @@ fn outcome(ledger: &Ledger) -> Vec<RecipientState> {
     ledger.recipients.iter().map(|r| r.state).collect()
 }
 
+/// A charging record as far as the law goes: name, MM, recipients.
+type Line = (&'static str, String, Vec<String>);
+
+/// Which records must have been made between two looks at all ledgers, by the ledgers and their histories alone.
+fn owed_records(
+    before: &BTreeMap<MmId, Ledger>,
+    after: &BTreeMap<MmId, Ledger>,
+    answered: Option<&TransactionId>,
+) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (mm, ledger) in after {
+        let begun = Ledger::new(*mm, ledger.origin.clone(), ledger.accepted, ledger.expires);
+        let old = before.get(mm).unwrap_or(&begun);
+        let Some(id) = ledger.request.as_ref().and_then(|r| r.message_id.as_ref()) else { continue };
+        let id = id.as_str().to_owned();
+        let name = |place: u16| ledger.recipients[usize::from(place)].party.address.value();
+        let everybody: Vec<u16> = (0..ledger.recipients.len() as u16).collect();
+        for moment in &ledger.history[old.history.len()..] {
+            let places = if moment.recipients.is_empty() { &everybody } else { &moment.recipients };
+            let names = || places.iter().map(|p| name(*p)).collect::<Vec<_>>();
+            let first = |t: &&Transaction| t.state == TransactionState::Queued && t.resends == 0;
+            match moment.what {
+                What::Forwarded => {
+                    let left = old.transactions.iter().enumerate().filter(|(_, t)| first(t));
+                    let left =
+                        left.filter(|(i, _)| ledger.transactions[*i].state != TransactionState::Queued);
+                    if left.count() > 0 {
+                        lines.push(("MMO4FRq", id.clone(), names()));
+                    }
+                }
+                What::Response => {
+                    if old.transactions.iter().any(|t| Some(&t.id) == answered && first(&t)) {
+                        lines.push(("MMO4FRq", id.clone(), names()));
+                    }
+                    lines.push(("MMO4FRs", id.clone(), vec![]));
+                }
+                What::Report => {
+                    let place = usize::from(places[0]);
+                    let (was, is) = (&old.recipients[place], &ledger.recipients[place]);
+                    if was.mm_status != is.mm_status {
+                        lines.push(("MMO4D", id.clone(), names()));
+                    }
+                    if was.read_status != is.read_status {
+                        lines.push(("MMO4R", id.clone(), names()));
+                    }
+                }
+                What::Answered if moment.text.contains("report.REQ") => {
+                    let gone = old.reports.iter().zip(&ledger.reports).filter(|(was, is)| {
+                        was.state == TransactionState::Queued
+                            && was.resends == 0
+                            && is.state != TransactionState::Queued
+                    });
+                    lines.extend(gone.map(|(was, _)| match was.fate {
+                        Fate::Delivery { .. } => ("MMR4DRq", id.clone(), vec![name(was.place)]),
+                        Fate::Reading(_) => ("MMR4RRq", id.clone(), vec![name(was.place)]),
+                    }));
+                }
+                _ => {}
+            }
+        }
+        if matches!(ledger.origin, Origin::Received { .. }) {
+            for (place, recipient) in ledger.recipients.iter().enumerate() {
+                let told = old.recipients.get(place).is_some_and(|r| r.concluded);
+                if recipient.concluded && !told && recipient.state != RecipientState::Duplicate {
+                    lines.push(("MMR4F", id.clone(), vec![name(place as u16)]));
+                }
+            }
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// What was recorded since a number; one line for each recipient of what came.
+fn recorded(relay: &Driver, number: &mut u64) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (next, data) in relay.store().drain(Topic::Charging, *number, usize::MAX).unwrap() {
+        assert_eq!(next, *number + 1, "numbered without gaps");
+        *number = next;
+        let record = Record::decode(&data).unwrap();
+        let (kind, id) = (record.kind.as_str(), record.message_id);
+        match record.about {
+            About::Forward(f) => {
+                let names = f.recipients.iter().map(|(address, _)| address.value());
+                match kind {
+                    "MMR4F" => lines.extend(names.map(|n| (kind, id.clone(), vec![n]))),
+                    _ => lines.push((kind, id, names.collect())),
+                }
+            }
+            About::Response { .. } => lines.push((kind, id, vec![])),
+            About::Report(r) => lines.push((kind, id, vec![r.recipient.value()])),
+        }
+    }
+    lines.sort();
+    lines
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -431,6 +528,24 @@ proptest! {
         }
         prop_assert_eq!(play.all().len(), 0, "every history ends");
         prop_assert_eq!(play.relay.store().health().content_live, 0);
+    }
+
+    /// Charging records are made exactly for what the histories tell, in the step in which it happened.
+    #[test]
+    fn records_match_histories(acts in prop::collection::vec(act(), 1..80)) {
+        let house = House { charging: true, ..busy_house() };
+        let mut play = Play { relay: Driver::with(house), mms: vec![], seen: vec![], responses: BTreeMap::new() };
+        let mut number = 0;
+        for act in &acts {
+            let answered = match act {
+                Act::Respond { seen, .. } => play.seen.get(seen % play.seen.len().max(1)).map(|(id, ..)| id.clone()),
+                _ => None,
+            };
+            let before = play.all();
+            play.perform(act);
+            let owed = owed_records(&before, &play.all(), answered.as_ref());
+            prop_assert_eq!(recorded(&play.relay, &mut number), owed, "{:?}", act);
+        }
     }
 
     /// A user is delivered to once, however often and by whichever way the same request comes.

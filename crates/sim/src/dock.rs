@@ -200,6 +200,7 @@ pub fn body_of(octets: &[u8], offset: usize) -> Body {
     let rest = &octets[offset..];
     Body {
         len: octets.len() as u64,
+        decoded: rest.len() as u64,
         offset: offset as u64,
         digest: rest.iter().fold(0x811C_9DC5, mix),
         eight_bit: !rest.is_ascii(),

@@ -16,7 +16,7 @@ use mms::{
     Visibility,
 };
 use relay::house::Dock;
-use relay::store::{QueueId, TagKind};
+use relay::store::{QueueId, TagKind, Topic};
 use relay::{Answer, Event, Handling, Input, Ledger, PeerName, RecipientState, Route, Submission};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
@@ -218,6 +218,7 @@ async fn listen(mut socket: UnixStream, mut listening: Listening) -> anyhow::Res
 pub async fn status(parts: &Parts) -> anyhow::Result<Value> {
     let health = parts.store.health();
     let quiet = parts.heart.look(relay::Shard::is_quiet).await.context("the relay is stopping")?;
+    let charging = charging(parts).await?;
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "now": parts.clock.now().to_string(),
@@ -228,6 +229,25 @@ pub async fn status(parts: &Parts) -> anyhow::Result<Value> {
         "ledger_log": health.log_size,
         "quiet": quiet,
         "alarms": crate::alarms::alarms(parts).await,
+        "charging": charging,
+    }))
+}
+
+/// Records that are counted as waiting at most.
+const WAITING_MAX: usize = 10_000;
+
+/// How the writing of charging records goes; nothing if none are wanted.
+async fn charging(parts: &Parts) -> anyhow::Result<Value> {
+    let state = parts.records.state();
+    let Some(folder) = state.folder else { return Ok(Value::Null) };
+    let (store, last) = (parts.store.clone(), state.last);
+    let waiting =
+        tokio::task::spawn_blocking(move || store.drain(Topic::Charging, last, WAITING_MAX)).await??;
+    Ok(json!({
+        "folder": folder.display().to_string(),
+        "last_number": last,
+        "waiting": waiting.len(),
+        "trouble": state.trouble,
     }))
 }
 

@@ -56,6 +56,11 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
         let first = if house.discovery.portability_first { ", also numbers of our own ranges" } else { "" };
         say!("  where a number is served is asked of {}{first}", order.join(", then "));
     }
+    if let Some(charging) = &config.charging {
+        let folder = charging.folder.clone().unwrap_or_else(|| data.join("charging"));
+        let formats: Vec<&str> = charging.formats.iter().map(|f| f.as_str()).collect();
+        say!("  writes charging records as {} into {}", formats.join(", "), folder.display());
+    }
     check_http(&config.http);
     if house.peers.is_empty() {
         say!("  no peers: nothing is accepted and nothing is sent");
@@ -404,7 +409,16 @@ pub fn status(common: &Common) -> anyhow::Result<ExitCode> {
         return OK;
     }
     for (key, value) in status.as_object().into_iter().flatten().filter(|(key, _)| *key != "alarms") {
-        say!("{:<16} {}", key.replace('_', " "), view::text(value));
+        let value = match value.as_object() {
+            Some(parts) => {
+                let part = |(key, value): (&String, &Value)| {
+                    format!("{} {}", key.replace('_', " "), view::text(value))
+                };
+                parts.iter().map(part).collect::<Vec<_>>().join(", ")
+            }
+            None => view::text(value),
+        };
+        say!("{:<16} {value}", key.replace('_', " "));
     }
     for alarm in status["alarms"].as_array().into_iter().flatten() {
         let text = |key: &str| view::text(&alarm[key]);

@@ -1,5 +1,6 @@
 //! From the text of the file to [`Config`], with errors that name line, key and the nearest key that exists.
 
+use super::charging::{ChargingPart, charging};
 use super::console::{self, ConsolePart};
 use super::discovery::{DiscoverPart, DiscoveryPart, discover, discovery};
 use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
@@ -72,6 +73,7 @@ struct File {
     metrics: MetricsPart,
     #[serde(default)]
     search: SearchPart,
+    charging: Option<ChargingPart>,
 }
 
 #[derive(Deserialize)]
@@ -336,6 +338,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
     let locals = file.local.iter().map(|part| local(part, &hooks)).collect::<Result<Vec<_>, _>>()?;
     let http = http::build(&file.http, &file.application, &file.webhook, &locals, path.parent())?;
     let console = console::build(&file.console, path.parent())?;
+    let charging = file.charging.as_ref().map(|part| charging(part, path.parent())).transpose()?;
     let house = House {
         number_plan: plan(&file.numbers)?,
         locals,
@@ -344,6 +347,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         discovery: discovery.policy(),
         retry: retry(&file.retry)?,
         limits: heart_limits(&file.limits),
+        charging: charging.is_some(),
         system_address,
         domains,
     };
@@ -365,6 +369,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         console,
         metrics: metrics::build(file.metrics),
         search: search::build(&file.search),
+        charging,
     })
 }
 

@@ -122,13 +122,14 @@ impl Intake {
             let end = self.head.len();
             self.end_head(end, &[]);
         }
+        let structure = self.walk.map(Walk::finish).unwrap_or_default();
         let body = Body {
             len: self.len,
+            decoded: structure.size_estimate(),
             offset: self.offset.unwrap_or(self.len),
             digest: self.digest,
             eight_bit: self.eight_bit,
         };
-        let structure = self.walk.map(Walk::finish).unwrap_or_default();
         let content = self.writer.and_then(ContentWriter::finish);
         Taken { head: self.head, body, structure, front: self.front, content, head_too_long }
     }

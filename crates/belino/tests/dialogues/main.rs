@@ -11,6 +11,7 @@ mod auth;
 mod backup;
 mod captures;
 mod certificates;
+mod charging;
 mod crash;
 mod discovery;
 mod finding;

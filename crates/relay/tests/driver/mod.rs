@@ -29,7 +29,7 @@ pub fn b2() -> Party {
     party("+12025550111")
 }
 pub fn body() -> Body {
-    Body { len: 3, offset: 0, digest: 1, eight_bit: false }
+    Body { len: 3, decoded: 3, offset: 0, digest: 1, eight_bit: false }
 }
 /// Every local recipient fetched it.
 pub fn fetched() -> Event {

@@ -196,6 +196,23 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "[charging]",
+        rows: &[
+            row(
+                &["folder"],
+                Words("`charging` in the data folder"),
+                "where the files go; a relative one is taken from where the configuration lies",
+            ),
+            row(
+                &["formats"],
+                Words("`[\"json\"]`"),
+                r#"`"json"`, `"csv"`, `"ber"`: each record is written in all of them"#,
+            ),
+            row(&["file_size_max"], Words("`\"10MiB\"`"), "a file that has grown so long is closed"),
+            row(&["file_age_max"], Words("`\"5m\"`"), "a file that has been open so long is closed"),
+        ],
+    },
+    Table {
         name: "[http]",
         rows: &[
             row(

@@ -81,15 +81,8 @@ fn of_whole(ledger: &Ledger) -> Vec<Cause> {
     let mut causes = Vec::new();
     let repeats = ledger.history.iter().filter(|m| m.what == What::Repeated).count();
     if let (1.., Origin::Received { peer, .. }) = (repeats, &ledger.origin) {
-        let times = if repeats == 1 { "once more".to_owned() } else { format!("{repeats} times more") };
-        causes.push(cause(
-            20,
-            format!("Peer {peer} sent this MM {times}; it was delivered once, and each repeat was answered as the first."),
-            format!(
-                "{peer} does not get, or does not read, our MM4_forward.RES: see below whether it was taken, and ask {peer} \
-                 what it logs about it."
-            ),
-        ));
+        let (what, next) = repeated(peer, repeats);
+        causes.push(cause(20, what, next));
     }
     let unanswered = ledger.history.iter().rev().find(|m| m.what == What::Unanswered);
     if let Some(moment) = unanswered {
@@ -104,6 +97,19 @@ fn of_whole(ledger: &Ledger) -> Vec<Cause> {
         ));
     }
     causes
+}
+
+/// A peer sent an MM so many times more: what that means, and what to do.
+pub fn repeated(peer: &PeerName, times: usize) -> (String, String) {
+    let more = if times == 1 { "once more".to_owned() } else { format!("{times} times more") };
+    let what = format!(
+        "Peer {peer} sent this MM {more}; it was delivered once, and each repeat was answered as the first."
+    );
+    let next = format!(
+        "{peer} does not get, or does not read, our MM4_forward.RES: see below whether it was taken, and ask {peer} what it \
+         logs about it."
+    );
+    (what, next)
 }
 
 fn name(peer: Option<&PeerName>) -> &str {

@@ -169,8 +169,9 @@ fn the_console_is_clicked_through_in_a_browser() {
         "a subject is no markup"
     );
     // Live: said as soon as the index has them.
-    desk.world
-        .until("the repeats are told", |_| text(b).contains("Peer b has sent it 3 times more").then_some(()));
+    desk.world.until("the repeats are told", |_| {
+        text(b).contains("Peer b sent this MM 3 times more").then_some(())
+    });
     assert_eq!(b.eval("document.querySelectorAll('ul.plain li').length"), 3);
     content(b, "one MM");
     b.follow(|b| b.click("a[href$='/raw']"));

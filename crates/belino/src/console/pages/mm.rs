@@ -7,7 +7,7 @@ use crate::admin::deed::{self, Deed};
 use crate::admin::server;
 use crate::content;
 use crate::decode;
-use crate::explain::{Told, time, what_happened};
+use crate::explain::{Told, repeated, time, what_happened};
 use crate::search::Asked;
 use crate::serve::Parts;
 use askama::Template;
@@ -152,7 +152,14 @@ async fn shown_mm(desk: &Desk, frame: Frame, id: &str) -> Response<Body> {
         .count();
     let is_repeat = ledger.recipients.iter().any(|r| r.state == RecipientState::Duplicate);
     if let (1.., false, Origin::Received { peer, .. }) = (repeats, is_repeat, &ledger.origin) {
-        told.what.push_str(&format!(" Peer {peer} has sent it {repeats} times more; see the repeats below."));
+        let (what, next) = repeated(peer, repeats);
+        if !told.what.contains(&what) {
+            told.what = format!("{what} {}", told.what);
+        }
+        if told.next.is_empty() {
+            told.next = next;
+        }
+        told.trouble = true;
     }
     (told.what, told.next) = (frame.masked(&told.what), frame.masked(&told.next));
     let waits = |state: &RecipientState| {

@@ -2,7 +2,7 @@
 //!
 //! Owns: the list, its words and its bounds. Never knows: pages. Everything is looked up when it is asked for.
 
-use crate::explain::{time, trouble_with};
+use crate::explain::{failed_times, time, trouble_with};
 use crate::serve::Parts;
 use mms::Timestamp;
 use relay::Gate;
@@ -79,7 +79,8 @@ pub async fn alarms(parts: &Parts) -> Vec<Alarm> {
         }
         if let Gate::Shut { until, failures, why } = &state.gate {
             let what = format!(
-                "Peer {name} cannot be reached: {failures} attempts failed, the next is due at {}. Last: {why}",
+                "Peer {name} cannot be reached: {}, the next is due at {}. Last: {why}",
+                failed_times(*failures),
                 time(*until)
             );
             let next = trouble_with(why, name).unwrap_or_else(|| {

@@ -122,6 +122,11 @@ pub fn time(at: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// `1 attempt failed`, `3 attempts failed`.
+pub fn failed_times(failures: u32) -> String {
+    if failures == 1 { "1 attempt failed".to_owned() } else { format!("{failures} attempts failed") }
+}
+
 /// `: "words"`, or nothing.
 fn quoted(words: &str) -> String {
     let words = words.trim();
@@ -263,7 +268,7 @@ fn waits(
         };
         return cause(
             10,
-            format!("Peer {to} cannot be reached since {failures} attempts{}; {waits}.", quoted(why)),
+            format!("Peer {to} cannot be reached, {}{}; {waits}.", failed_times(*failures), quoted(why)),
             next,
         );
     }

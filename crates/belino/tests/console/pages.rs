@@ -307,3 +307,37 @@ fn pages_of(desk: &Desk) {
     found("from=2025-03-04T10:00&to=2025-03-04T10:15", 0);
     assert!(ann.page("/messages?from=yesterday").contains("expected a span before now"));
 }
+
+#[test]
+fn what_cannot_be_reached_and_what_ends_soon_is_told_of() {
+    let files = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut wanted = rcgen::CertificateParams::new(vec!["mms.a.example".to_owned()]).unwrap();
+    // The relay's clock stands at 2025-03-04.
+    wanted.not_after = rcgen::date_time_ymd(2025, 3, 10);
+    let certificate = wanted.self_signed(&key).unwrap();
+    token_file(files.path(), "a.key", &key.serialize_pem());
+    std::fs::write(files.path().join("a.pem"), certificate.pem()).unwrap();
+    let folder = files.path().display();
+    let mm4 = format!("certificate = \"{folder}/a.pem\"\nkey = \"{folder}/a.key\"");
+    // Nobody listens at port 9.
+    let more = "[[peer]]\nname = \"d\"\ndomains = [\"mms.d.example\"]\nhosts = [\"127.0.0.9:9\"]\nfrom = [\"127.0.0.9\"]\n\
+                prefixes = [\"+1202555013\"]\n";
+    let desk = Desk::with(Setup { mm4, more: more.into(), ..Setup::default() }, "");
+    let ann = desk.login(ANN);
+    assert!(ann.page("/alarms").contains("Our certificate expires in 5 days"), "{}", ann.page("/alarms"));
+    let id = desk.world.send(U1, &["+12025550130"], &["--text", "x"])["id"].as_str().unwrap().to_owned();
+    desk.world.until("the gate is shut", |_| ann.page("/peers/d").contains("Gate shut").then_some(()));
+    let alarms = ann.page("/alarms");
+    assert!(
+        alarms.contains("Peer d cannot be reached") && alarms.contains("Nothing listens at d"),
+        "{alarms}"
+    );
+    let page = ann.page(&format!("/messages/{id}"));
+    assert!(page.contains("Peer d cannot be reached, "), "{page}");
+    desk.world.advance("7d");
+    let ann = desk.login(ANN);
+    let alarms = ann.page("/alarms");
+    assert!(alarms.contains("Our certificate expired at 2025-03-10"), "{alarms}");
+    assert!(alarms.contains("Nothing was received from peer b since 2025-03-04 10:15:30 UTC"), "{alarms}");
+}

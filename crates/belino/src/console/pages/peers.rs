@@ -4,7 +4,7 @@ use super::super::{Desk, Fields, Visitor, redirect};
 use super::{Frame, ago, bare, page, size, span};
 use crate::admin::deed::{self, Deed};
 use crate::admin::server;
-use crate::explain::{time, trouble_with};
+use crate::explain::{failed_times, time, trouble_with};
 use crate::telemetry::{Ended, Passed};
 use askama::Template;
 use axum::Extension;
@@ -42,7 +42,7 @@ fn gate(state: &PeerState) -> (&'static str, &'static str, &'static str, String)
             "shut",
             "bad",
             "\u{2715}",
-            format!("{failures} attempts failed, next at {}: {why}", time(*until)),
+            format!("{}, next at {}: {why}", failed_times(*failures), time(*until)),
         ),
     }
 }

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod client;
 pub mod deed;
 pub mod server;
+pub mod verbs;
 
 use serde::{Deserialize, Serialize};
 

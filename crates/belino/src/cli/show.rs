@@ -1,7 +1,7 @@
 //! Verbs that show or change one thing and print it.
 
 use super::{Common, print_json};
-use crate::admin::{Request, client, server};
+use crate::admin::{Request, client, verbs};
 use crate::agreements::Agreements;
 use crate::clock::Clock;
 use crate::config::http::{Application, Http, Webhook};
@@ -221,7 +221,7 @@ pub fn route(common: &Common, address: &str) -> anyhow::Result<ExitCode> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let resolver =
                 Resolver::new(&config, Clock::System, runtime.handle().clone(), TaskTracker::new());
-            let route = runtime.block_on(server::explain_route(&resolver, &config, &party));
+            let route = runtime.block_on(verbs::explain_route(&resolver, &config, &party));
             (route, " (by the configuration file; no relay is running)")
         }
     };

@@ -4,7 +4,7 @@ use super::super::{Desk, Fields, Visitor, redirect};
 use super::parts::{Picture, picture};
 use super::{Frame, Shown, bare, blocking, page, shown, size};
 use crate::admin::deed::{self, Deed};
-use crate::admin::server;
+use crate::admin::verbs;
 use crate::content;
 use crate::decode;
 use crate::explain::{Told, repeated, time, what_happened};
@@ -445,7 +445,7 @@ pub(in super::super) async fn change(
         "retry" => Event::RetryNow { why: why.clone(), in_flight: Vec::new() },
         _ => Event::Drop { why: why.clone() },
     };
-    let outcome = server::change(&desk.parts, &mm.to_string(), event).await;
+    let outcome = verbs::change(&desk.parts, &mm.to_string(), event).await;
     let came = outcome.as_ref().map_or_else(|error| format!("{error:#}"), |_| "done".to_owned());
     let deed = Deed::new(what, mm.to_string()).because(reason);
     deed::record(&desk.parts, format!("console {}", visitor.name), deed, came).await;

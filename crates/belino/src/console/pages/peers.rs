@@ -3,7 +3,7 @@
 use super::super::{Desk, Fields, Visitor, redirect};
 use super::{Frame, ago, bare, page, size, span};
 use crate::admin::deed::{self, Deed};
-use crate::admin::server;
+use crate::admin::verbs;
 use crate::explain::{failed_times, time, trouble_with};
 use crate::telemetry::{Ended, Passed};
 use askama::Template;
@@ -217,7 +217,7 @@ pub(in super::super) async fn change(
         let frame = Frame::new(&desk, &visitor, format!("Peer {name}"), "/peers").await;
         return show(&desk, frame.failing("Write a reason: it is kept in the audit log."), &name).await;
     }
-    let peer = match server::known_peer(&desk.parts, &name).await {
+    let peer = match verbs::known_peer(&desk.parts, &name).await {
         Ok(peer) => peer,
         Err(_) => return bare(StatusCode::NOT_FOUND, "No peer has this name."),
     };

@@ -2,7 +2,7 @@
 
 use super::super::{Desk, Visitor};
 use super::{Frame, page};
-use crate::admin::server;
+use crate::admin::verbs;
 use askama::Template;
 use axum::Extension;
 use axum::body::Body;
@@ -51,7 +51,7 @@ pub(in super::super) async fn show(
     let address = query.get("address").map(|a| a.trim().to_owned()).unwrap_or_default();
     let mut answer = None;
     if !address.is_empty() {
-        match server::route(&desk.parts, &address).await {
+        match verbs::route(&desk.parts, &address).await {
             Ok(value) => answer = Some(found(&frame, &value)),
             Err(error) => frame = frame.failing(&format!("{error:#}")),
         }

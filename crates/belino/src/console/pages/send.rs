@@ -3,7 +3,7 @@
 use super::super::{Desk, Fields, Visitor, redirect};
 use super::{Frame, page};
 use crate::admin::deed::{self, Deed};
-use crate::admin::{Send, server};
+use crate::admin::{Send, verbs};
 use crate::compose::{Attachment, compose};
 use askama::Template;
 use axum::Extension;
@@ -99,7 +99,7 @@ async fn hand_in_one(desk: &Desk, visitor: &Visitor, fields: &Fields) -> anyhow:
     };
     anyhow::ensure!(!send.to.is_empty(), "To: expected an address, such as +12025550110");
     let by = format!("console {}", visitor.name);
-    let mm = server::submit(&desk.parts, &by, &send, &composed.wire_form).await?;
+    let mm = verbs::submit(&desk.parts, &by, &send, &composed.wire_form).await?;
     Ok(mm["id"].as_str().unwrap_or_default().to_owned())
 }
 

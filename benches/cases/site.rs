@@ -102,7 +102,13 @@ impl Site {
             hops: 2,
             own_hops: 0,
             decoded_size: 22_000,
-            body: Some(Body { len: 30_000, decoded: 22_000, offset: 1800, digest: n as u32, eight_bit: false }),
+            body: Some(Body {
+                len: 30_000,
+                decoded: 22_000,
+                offset: 1800,
+                digest: n as u32,
+                eight_bit: false,
+            }),
             content,
         };
         (MmId::new(NOW.millis() + n as i64 / 4, 0, n << 32), Event::Arrived(Box::new(arrival)))

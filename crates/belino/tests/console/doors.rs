@@ -164,7 +164,10 @@ fn threat_22_no_token_of_the_console_is_ever_shown() {
     let mut shown: String = PAGES.iter().map(|path| ann.page(path)).collect();
     shown.push_str(&ann.page("/audit"));
     desk.request("POST", "/login", &[], "token=canary-token-of-nobody-0");
-    shown.push_str(&String::from_utf8_lossy(&desk.world.cli(&["check"]).stdout));
+    let checked = String::from_utf8_lossy(&desk.world.cli(&["check"]).stdout).into_owned();
+    assert!(checked.contains("rob may log in to the console, role read"), "{checked}");
+    shown.push_str(&checked);
+    shown.push_str(&String::from_utf8_lossy(&desk.world.cli(&["--json", "check"]).stdout));
     shown.push_str(&desk.world.log());
     assert!(shown.contains("ann (operate)"), "the search would find something");
     assert!(!shown.contains("canary-"));

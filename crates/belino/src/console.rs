@@ -37,7 +37,7 @@ use tokio_util::task::TaskTracker;
 /// Octets of a form.
 const FORM_MAX: usize = 64 << 10;
 /// Requests at once; one more is answered `503`.
-const REQUESTS_MAX: usize = 32;
+const REQUESTS_MAX: usize = 16;
 /// Connections at once; one more waits.
 const CONNECTIONS_MAX: usize = 128;
 /// How long a request may take, and a connection be silent.

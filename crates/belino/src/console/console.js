@@ -12,7 +12,8 @@
   async function look() {
     if (on && !document.hidden) {
       try {
-        const answer = await fetch(location.href, { cache: "no-store", redirect: "manual", credentials: "same-origin" });
+        const answer = await fetch(location.href, { cache: "no-store", redirect: "manual", credentials: "same-origin",
+          headers: { "X-Live": "1" } });
         if (answer.type === "opaqueredirect") { location.reload(); return; }
         if (answer.ok) {
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");

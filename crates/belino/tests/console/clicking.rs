@@ -11,13 +11,14 @@ use std::path::PathBuf;
 /// Octets of a picture with something on it.
 const PICTURE: &[u8] = include_bytes!("../../assets/picture.jpg");
 
+/// An index, and a peer at whose port nobody listens.
+const MORE: &str = "[search]\nindex = true\n\n[[peer]]\nname = \"d\"\ndomains = [\"mms.d.example\"]\n\
+                    hosts = [\"127.0.0.9:9\"]\nfrom = [\"127.0.0.9\"]\nprefixes = [\"+1202555013\"]\n";
+
 /// A relay at which things have gone well and badly.
 fn eventful() -> (Desk, Vec<(&'static str, String)>) {
     use base64::Engine as _;
-    let desk = Desk::with(
-        Setup { more: "[search]\nindex = true\n".into(), ..Setup::default() },
-        "session_life = \"7d\"",
-    );
+    let desk = Desk::with(Setup { more: MORE.into(), ..Setup::default() }, "session_life = \"7d\"");
     let picture = base64::engine::general_purpose::STANDARD.encode(PICTURE);
     let lines: Vec<&str> = picture.as_bytes().chunks(76).map(|c| std::str::from_utf8(c).unwrap()).collect();
     let body = format!(
@@ -53,6 +54,7 @@ fn eventful() -> (Desk, Vec<(&'static str, String)>) {
         .c
         .answer(|line| line.starts_with("RCPT").then(|| "452 4.3.1 insufficient system storage".to_owned()));
     let full = send(C1, "no room over there");
+    let unreachable = send("+12025550130", "nobody listens");
     desk.world.until_state(&refused, 0, "failed");
     desk.world.until_state(&awaited, 0, "forwarded");
     desk.world
@@ -84,7 +86,16 @@ fn eventful() -> (Desk, Vec<(&'static str, String)>) {
     // Repeats have ledgers of their own.
     let kept = |mm: &&Value| mm["message_id"] == "mm-picture" && mm["recipients"][0]["state"] == "stored";
     let picture = all.iter().find(kept).expect("the picture is kept")["id"].as_str().unwrap().to_owned();
-    (desk, vec![("picture", picture), ("refused", refused), ("awaited", awaited), ("full", full)])
+    (
+        desk,
+        vec![
+            ("picture", picture),
+            ("refused", refused),
+            ("awaited", awaited),
+            ("full", full),
+            ("unreachable", unreachable),
+        ],
+    )
 }
 
 /// Whether nothing was complained of, and the page fits its window.
@@ -224,6 +235,7 @@ fn the_console_is_clicked_through_in_a_browser() {
     desk.world.advance("25h");
     desk.world.from_b().forward(&Fwd::ids("mm-late", "tx-late"), &[U1]);
     desk.world.json(&["send", "--from", U1, "--to", C1, "--text", "waits"]);
+    desk.world.json(&["send", "--from", U1, "--to", "+12025550130", "--text", "waits"]);
 
     // Every page on a phone and at a desk, light and dark.
     let mut pages: Vec<(String, String)> =

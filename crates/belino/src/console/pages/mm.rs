@@ -14,7 +14,7 @@ use askama::Template;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
 use mms::MmId;
 use relay::{Event, Ledger, Origin, RecipientState, TransactionState};
 use serde_json::Value;
@@ -101,11 +101,12 @@ struct Seen {
     namesakes: Vec<Ledger>,
 }
 
-async fn see(desk: &Desk, mm: MmId) -> Option<Seen> {
+/// `whole`: with its content, which a page that is only brought up to date does not need.
+async fn see(desk: &Desk, mm: MmId, whole: bool) -> Option<Seen> {
     let parts = desk.parts.clone();
     let seen = blocking(move || {
         let ledger = content::ledger(&*parts.store, mm).ok()??;
-        let octets = content::wire_form(&*parts.store, &ledger).ok().flatten();
+        let octets = if whole { content::wire_form(&*parts.store, &ledger).ok().flatten() } else { None };
         let namesakes = namesakes(&parts, &ledger);
         Some(Seen { ledger, mail: octets.map(|octets| decode::mail(&octets)), namesakes })
     });
@@ -128,6 +129,7 @@ pub(in super::super) async fn show(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
 ) -> Response<Body> {
     let notice = match query.get("done").map(String::as_str) {
         Some("retry") => "Everything that waits of this MM is tried now.",
@@ -136,12 +138,14 @@ pub(in super::super) async fn show(
         _ => "",
     };
     let frame = Frame::new(&desk, &visitor, "One MM", "/messages").await.noticing(notice);
-    shown_mm(&desk, frame, &id).await
+    // What the script swaps has nothing of the content.
+    let whole = !headers.contains_key("x-live");
+    shown_mm(&desk, frame, &id, whole).await
 }
 
-async fn shown_mm(desk: &Desk, frame: Frame, id: &str) -> Response<Body> {
+async fn shown_mm(desk: &Desk, frame: Frame, id: &str, whole: bool) -> Response<Body> {
     let Ok(mm) = id.parse::<MmId>() else { return bare(StatusCode::NOT_FOUND, "No MM has this id.") };
-    let Some(Seen { ledger, mail, namesakes }) = see(desk, mm).await else {
+    let Some(Seen { ledger, mail, namesakes }) = see(desk, mm, whole).await else {
         return bare(StatusCode::NOT_FOUND, "No MM of this id is known here, or its ledger cannot be read.");
     };
     let gates = desk.parts.heart.look(relay::Shard::peers).await.unwrap_or_default();
@@ -438,7 +442,8 @@ pub(in super::super) async fn change(
     };
     if reason.is_empty() {
         let frame = Frame::new(&desk, &visitor, "One MM", "/messages").await;
-        return shown_mm(&desk, frame.failing("Write a reason: it is kept in the MM's history."), &id).await;
+        return shown_mm(&desk, frame.failing("Write a reason: it is kept in the MM's history."), &id, true)
+            .await;
     }
     let why = format!("{reason} ({}, at the console)", visitor.name);
     let event = |_| match what {
@@ -453,7 +458,7 @@ pub(in super::super) async fn change(
         Ok(_) => redirect(&format!("/messages/{mm}?done={what}")),
         Err(error) => {
             let frame = Frame::new(&desk, &visitor, "One MM", "/messages").await;
-            shown_mm(&desk, frame.failing(&format!("{error:#}")), &id).await
+            shown_mm(&desk, frame.failing(&format!("{error:#}")), &id, true).await
         }
     }
 }

@@ -5,7 +5,9 @@
 
 pub mod backup;
 pub mod client;
+pub mod deed;
 pub mod server;
+pub mod verbs;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +86,9 @@ pub enum Request {
     Retry {
         /// The MM.
         id: String,
+        /// Why; kept in its history.
+        #[serde(default)]
+        why: String,
     },
     /// Give an MM up.
     Drop {

@@ -105,6 +105,9 @@ enum Verb {
     Retry {
         /// Our id, or the X-Mms-Message-ID
         id: String,
+        /// Why; kept in its history
+        #[arg(long, default_value = "")]
+        why: String,
     },
     /// Give an MM up
     Drop {
@@ -187,7 +190,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Queue { id: None, peer, all, max } => show::queue(&common, peer, all, max),
         Verb::Find(find) => find.run(&common),
         Verb::Mailbox(mailbox) => mailbox.run(&common),
-        Verb::Retry { id } => show::changed(&common, &crate::admin::Request::Retry { id }),
+        Verb::Retry { id, why } => show::changed(&common, &crate::admin::Request::Retry { id, why }),
         Verb::Drop { id, why } => show::changed(&common, &crate::admin::Request::Drop { id, why }),
         Verb::Peer { name } => show::peers(&common, &crate::admin::Request::Peers, name.as_deref()),
         Verb::Pause { peer } => {

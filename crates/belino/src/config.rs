@@ -4,6 +4,7 @@
 //! Never knows: sockets. A key that is not known is an error; so is a value that cannot be meant.
 
 mod charging;
+pub mod console;
 mod discovery;
 pub mod http;
 pub mod keys;
@@ -58,6 +59,8 @@ pub struct Config {
     pub discovery: DiscoveryConfig,
     /// The HTTP dock, applications and webhooks.
     pub http: http::Http,
+    /// The web console.
+    pub console: console::Console,
     /// Where numbers for monitoring are had.
     pub metrics: Metrics,
     /// Whether an index over MMs is kept, for searches.

@@ -31,14 +31,17 @@ const SENDER: &str = "+12025550100";
 const RECIPIENT: &str = "+12025550110";
 /// Two users of relay B, and a number in its range that nobody has.
 const THREE: [&str; 3] = ["+12025550111", "+12025550112", "+12025550119"];
+/// Who logs in to the console, and where the token stands.
+const CONSOLE_USER: &str = "demo";
+const CONSOLE_TOKEN: &str = "console.token";
 /// How long the whole exchange may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Show two relays exchanging a picture message, here and now; needs no configuration
 #[derive(Args)]
 pub struct Demo {
-    /// Leave both relays running afterwards, until Ctrl-C
-    #[arg(long)]
+    /// Leave both relays running afterwards, until Ctrl-C, with a console to watch relay A
+    #[arg(long, visible_alias = "stay")]
     keep: bool,
     /// Show the SMTP dialogue as well
     #[arg(long)]
@@ -174,7 +177,7 @@ impl Demo {
             say(String::new());
             say(paint.bold("Look further"));
             say("  belino demo --verbose     the SMTP dialogue of both relays".into());
-            say("  belino demo --keep        leaves both relays running, to try queue, trace, mailbox and send".into());
+            say("  belino demo --stay        leaves both relays running, with a console to watch and click through".into());
             say("  README.md                 a first configuration between two hosts".into());
         }
         a.running.stop().await;
@@ -229,8 +232,9 @@ impl Demo {
         drop((one, two));
         let (tell, news) = unbounded_channel();
         let told = tell.clone();
-        let a = side("A", folder, ports[0], "b", ports[1], "+1202555010", "+1202555011", told).await?;
-        let b = side("B", folder, ports[1], "a", ports[0], "+1202555011", "+1202555010", tell).await?;
+        let a =
+            side("A", folder, ports[0], "b", ports[1], "+1202555010", "+1202555011", told, self.keep).await?;
+        let b = side("B", folder, ports[1], "a", ports[0], "+1202555011", "+1202555010", tell, false).await?;
         Ok(([a, b], news))
     }
 
@@ -261,6 +265,13 @@ impl Demo {
         say!("  {belino} -c {b_config} mailbox");
         say!("  {belino} -c {b_config} send --from {RECIPIENT} --to {SENDER} --text 'Thank you!'");
         say!("  {belino} -c {a_config} queue --all");
+        if let Some(address) = a.running.console_addresses.first() {
+            say!();
+            say!("{}", paint.bold("The console of relay A. This link logs you in once, within 15 minutes:"));
+            say!("  http://{address}{}", a.running.console.link(CONSOLE_USER));
+            say!("  After that: the token in {}", a.config_file.with_file_name(CONSOLE_TOKEN).display());
+            say!();
+        }
         say!("Ctrl-C stops them.");
         tokio::signal::ctrl_c().await?;
         Ok(())
@@ -277,6 +288,7 @@ async fn side(
     ours: &str,
     theirs: &str,
     tell: UnboundedSender<(&'static str, Moment)>,
+    console: bool,
 ) -> anyhow::Result<Side> {
     let lower = name.to_lowercase();
     let home = folder.join(&lower);
@@ -292,6 +304,17 @@ async fn side(
          [[peer]]\nname = \"{peer}\"\ndomains = [\"mms.{peer}.example\"]\nhosts = [\"127.0.0.1:{peer_port}\"]\n\
          from = [\"127.0.0.1\"]\nprefixes = [\"{theirs}\"]\n"
     );
+    let text = match console {
+        false => text,
+        true => {
+            let token = hex(&[crate::entropy().to_be_bytes(), crate::entropy().to_be_bytes()].concat());
+            own_file(&home.join(CONSOLE_TOKEN), &token)?;
+            format!(
+                "{text}\n[console]\nlisten = [\"127.0.0.1:0\"]\n\n[[console.user]]\nname = \"{CONSOLE_USER}\"\n\
+                 token_file = \"{CONSOLE_TOKEN}\"\nrole = \"operate\"\n"
+            )
+        }
+    };
     let config_file = home.join("belino.toml");
     std::fs::write(&config_file, &text)?;
     let config: Config = crate::config::parse(&text, &config_file)?;
@@ -299,6 +322,16 @@ async fn side(
     let watcher: Watcher = Box::new(move |_, moment| drop(tell.send((name, moment.clone()))));
     let running = start(config, Clock::System, Some(watcher)).await?;
     Ok(Side { name, data, config_file, running })
+}
+
+/// A file for its owner only.
+fn own_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let _ = std::fs::remove_file(path);
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = opened.with_context(|| format!("cannot create {}", path.display()))?;
+    Ok(file.write_all(text.as_bytes())?)
 }
 
 /// What the acts have shown.

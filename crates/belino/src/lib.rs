@@ -25,22 +25,27 @@ macro_rules! say_part {
 
 pub mod admin;
 pub mod agreements;
+pub mod alarms;
+pub mod audit;
 pub mod bench;
 pub mod charging;
 pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod config;
+pub mod console;
 pub mod content;
 pub mod courier;
 pub mod decode;
 pub mod demo;
 pub mod discovery;
 pub mod dock;
+pub mod explain;
 pub mod heart;
 pub mod lines;
 pub mod metrics;
 pub mod probe;
+pub mod recent;
 pub mod resolver;
 pub mod search;
 pub mod serve;

@@ -4,14 +4,18 @@
 
 use crate::admin;
 use crate::agreements::Agreements;
+use crate::audit::Audit;
 use crate::charging::Records;
 use crate::clock::Clock;
+use crate::config::console::Tokens;
 use crate::config::{Config, Keys};
+use crate::console::{self, Desk};
 use crate::courier::Courier;
 use crate::dock::http;
 use crate::dock::mm4::{Dock, listen};
 use crate::heart::{Hands, Heart};
 use crate::metrics;
+use crate::recent::Recent;
 use crate::resolver::Resolver;
 use crate::search::Search;
 use crate::telemetry::{self, QueueNow, Telemetry};
@@ -43,6 +47,10 @@ pub struct Running {
     pub http_addresses: Vec<SocketAddr>,
     /// Where it listens for scrapes of its metrics.
     pub metrics_addresses: Vec<SocketAddr>,
+    /// Where it listens for the console.
+    pub console_addresses: Vec<SocketAddr>,
+    /// The console, if it is listened for.
+    pub console: Arc<Desk>,
     /// The parts that the admin socket shows.
     pub parts: Arc<Parts>,
     heart_thread: JoinHandle<()>,
@@ -69,6 +77,10 @@ pub struct Parts {
     pub records: Records,
     /// Courier, resolver, and what tells applications.
     pub hands: Hands,
+    /// Where changes by people are written down.
+    pub audit: Audit,
+    /// What was last heard of each peer.
+    pub recent: Arc<Recent>,
     /// The search for MMs, if an index is kept.
     pub search: Option<Arc<Search>>,
     /// What tells the time.
@@ -87,6 +99,7 @@ pub fn socket_path(data: &Path) -> PathBuf {
 pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> anyhow::Result<Running> {
     let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
     let agreed = Agreements::read(&config, &clock).map_err(anyhow::Error::msg)?;
+    let console_tokens = Tokens::read(&config.console).map_err(anyhow::Error::msg)?;
     let data = config.data.clone();
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -97,6 +110,9 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let mut options = Options { disk_free_min, flush_delay, ..Options::default() };
     faults(&mut options);
     let embedded = Arc::new(Embedded::open(&data, options)?);
+    let audit =
+        Audit::open(&data).with_context(|| format!("cannot open the audit log in {}", data.display()))?;
+    let recent = Arc::new(Recent::new(clock.now()));
     let store: Arc<dyn Store> = embedded.clone();
 
     let config = Arc::new(config);
@@ -125,8 +141,15 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     };
     let watcher = watched(watcher, search.clone());
     let hands = Hands { courier, resolver, webhooks };
+    let noted = recent.clone();
+    let watcher: Watcher = Box::new(move |mm, moment| {
+        noted.note(mm, moment);
+        if let Some(watcher) = &watcher {
+            watcher(mm, moment);
+        }
+    });
     let (heart, heart_thread) =
-        Heart::start(store.clone(), house, clock.clone(), hands.clone(), watcher, on_failure)?;
+        Heart::start(store.clone(), house, clock.clone(), hands.clone(), Some(watcher), on_failure)?;
 
     let (stop, stopping) = watch::channel(false);
     let dock = Dock::new(
@@ -138,7 +161,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         telemetry,
         stopping.clone(),
     );
-    let dock = Arc::new(dock);
+    let dock = Arc::new(dock.noting(recent.clone()));
     let mut addresses = Vec::new();
     let plain = config.listen.iter().map(|address| (address, false));
     for (address, implicit) in plain.chain(config.listen_tls.iter().map(|address| (address, true))) {
@@ -167,6 +190,8 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         http,
         records,
         hands,
+        audit,
+        recent,
         search,
         clock: clock.clone(),
     });
@@ -177,6 +202,12 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
             .with_context(|| format!("cannot listen for scrapes of metrics on {address}"))?;
         metrics_addresses.push(listener.local_addr()?);
         tasks.spawn(metrics::listen(parts.clone(), listener, tasks.clone(), stopping.clone()));
+    }
+    let desk = Arc::new(Desk::new(parts.clone(), console_tokens, stopping.clone()));
+    let mut console_addresses = Vec::new();
+    for (listener, address) in console::bind(&config.console).await? {
+        console_addresses.push(address);
+        tasks.spawn(console::listen(desk.clone(), listener, tasks.clone()));
     }
     let socket = socket_path(&data);
     tasks.spawn(admin::server::serve(parts.clone(), admin::server::bind(&socket)?, stopping.clone()));
@@ -191,10 +222,15 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     for address in &metrics_addresses {
         tracing::info!(%address, "listening for scrapes of /metrics");
     }
+    for address in &console_addresses {
+        tracing::info!(%address, "listening for the console");
+    }
     Ok(Running {
         addresses,
         http_addresses,
         metrics_addresses,
+        console_addresses,
+        console: desk,
         parts,
         heart_thread,
         search_thread,
@@ -297,7 +333,9 @@ impl Running {
     pub fn reload(&self, config: Config) -> anyhow::Result<()> {
         let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
         let agreed = Agreements::read(&config, &self.parts.clock).map_err(anyhow::Error::msg)?;
+        let tokens = Tokens::read(&config.console).map_err(anyhow::Error::msg)?;
         let config = Arc::new(config);
+        self.console.configure(tokens);
         // Before the heart hears of new webhooks: a notice must find its way.
         self.parts.hands.webhooks.configure(&config, &keys);
         self.parts.records.configure(config.charging.clone());

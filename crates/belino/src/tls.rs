@@ -44,6 +44,20 @@ pub struct Tls {
     provider: Arc<CryptoProvider>,
     identity: Option<Identity>,
     trusts: HashMap<PeerName, Arc<Trust>>,
+    seen: Mutex<HashMap<PeerName, Seen>>,
+}
+
+/// What was last seen of a peer under TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it connected to us; otherwise we to it.
+    pub incoming: bool,
+    /// Protocol, cipher suite, fingerprint.
+    pub facts: String,
+    /// When its certificate ends, if it showed one.
+    pub until: Option<Timestamp>,
 }
 
 impl Tls {
@@ -63,7 +77,19 @@ impl Tls {
                 .map_err(|why| format!("peer {:?}: {why}", link.peer.as_str()))?;
             trusts.insert(link.peer.clone(), Arc::new(trust));
         }
-        Ok(Self { clock: clock.clone(), provider, identity, trusts })
+        Ok(Self { clock: clock.clone(), provider, identity, trusts, seen: Mutex::default() })
+    }
+
+    /// A connection with a peer is under TLS; `incoming` says who made it.
+    pub fn saw(&self, peer: &PeerName, stream: &Stream, incoming: bool) {
+        let until = stream.chain().first().and_then(|own| validity::not_after(own));
+        let seen = Seen { at: self.clock.now(), incoming, facts: stream.facts(), until };
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(peer.clone(), seen);
+    }
+
+    /// What was last seen of a peer under TLS, since the configuration was read.
+    pub fn seen(&self, peer: &PeerName) -> Option<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(peer).cloned()
     }
 
     /// Whether we have a certificate, so that peers can start TLS.

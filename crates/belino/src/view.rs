@@ -222,6 +222,12 @@ pub fn ledger_lines(mm: &Value) -> String {
         let _ = writeln!(out, "  its ledger cannot be read: {}", Plain(why));
         return out;
     }
+    if let Some(what) = mm["what_happened"].as_str() {
+        let _ = writeln!(out, "  what happened: {}", HeaderText::cleaned(what));
+        if let Some(next) = mm["what_next"].as_str().filter(|next| !next.is_empty()) {
+            let _ = writeln!(out, "  what next: {}", HeaderText::cleaned(next));
+        }
+    }
     let from = match mm["origin"]["peer"].as_str() {
         Some(peer) => format!("received from peer {}", Plain(peer)),
         None => format!("submitted by {}", text(&mm["origin"]["submitted_by"])),

@@ -208,6 +208,8 @@ pub enum Event {
     },
     /// An operator wants it tried at once.
     RetryNow {
+        /// Why, in the operator's words; may be empty.
+        why: String,
         /// Parts of errands that are on their way and are left alone.
         in_flight: Vec<u16>,
     },

@@ -308,9 +308,9 @@ impl Shard {
         }
         let (mm, event) = match event {
             Event::Arrived(arrival) => (self.ledger_of(&arrival).unwrap_or(mm), Event::Arrived(arrival)),
-            Event::RetryNow { .. } => {
+            Event::RetryNow { why, .. } => {
                 let in_flight = self.queues.values().flat_map(|q| q.in_flight_of(mm)).collect();
-                (mm, Event::RetryNow { in_flight })
+                (mm, Event::RetryNow { why, in_flight })
             }
             other => (mm, other),
         };
@@ -465,7 +465,7 @@ impl Shard {
             (Event::Handled { recipient, how, report_allowed }, Some(turn)) => {
                 handled(turn, recipient.as_ref(), *how, *report_allowed, entropy)
             }
-            (Event::RetryNow { in_flight }, Some(turn)) => retry_now(turn, in_flight),
+            (Event::RetryNow { why, in_flight }, Some(turn)) => retry_now(turn, why, in_flight),
             (Event::Drop { why }, Some(turn)) => dropped(turn, why, entropy),
             (Event::Woken { in_flight }, Some(turn)) => woken(turn, in_flight, entropy),
             (_, None) => Decision::only(Some(Answer::Unknown(mm))),

@@ -201,7 +201,7 @@ fn handle(turn: &mut Turn<'_>, place: u16, how: Handling, report_allowed: bool, 
 }
 
 /// An operator wants everything that waits to be tried at once. What is on its way already is left alone.
-pub(crate) fn retry_now(mut turn: Turn<'_>, in_flight: &[u16]) -> Decision {
+pub(crate) fn retry_now(mut turn: Turn<'_>, why: &str, in_flight: &[u16]) -> Decision {
     let parts: Vec<u16> =
         turn.ledger.entries().map(|e| e.id.part).filter(|p| !in_flight.contains(p)).collect();
     if parts.is_empty() {
@@ -212,7 +212,8 @@ pub(crate) fn retry_now(mut turn: Turn<'_>, in_flight: &[u16]) -> Decision {
         let now = turn.now;
         turn.retry(part, now);
     }
-    turn.tell(What::Operator, None, &[], "retry now");
+    let words = if why.is_empty() { "retry now".to_owned() } else { format!("retry now: {why}") };
+    turn.tell(What::Operator, None, &[], words);
     turn.finish(now_as_it_is)
 }
 

@@ -236,7 +236,7 @@ impl Play {
                 self.touch(*i, Event::Handled { recipient: None, how, report_allowed: i % 3 > 0 });
             }
             Act::Drop(i) => self.touch(*i, Event::Drop { why: "test".into() }),
-            Act::Retry(i) => self.touch(*i, Event::RetryNow { in_flight: Vec::new() }),
+            Act::Retry(i) => self.touch(*i, Event::RetryNow { why: String::new(), in_flight: Vec::new() }),
         }
     }
 

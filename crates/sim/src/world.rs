@@ -489,7 +489,7 @@ impl World {
         let mm: MmId = *self.dice.pick(&ids)?;
         if self.dice.below(5) == 0 {
             self.story.tell(self.now, NAMES[relay], "retry", &[], || mm.to_string());
-            self.tell_heart(relay, mm, Event::RetryNow { in_flight: Vec::new() }, None);
+            self.tell_heart(relay, mm, Event::RetryNow { why: String::new(), in_flight: Vec::new() }, None);
             return Some(relay);
         }
         if self.dice.below(20) == 0 {

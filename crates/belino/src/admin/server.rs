@@ -1,22 +1,18 @@
 //! The relay's side of the admin socket.
 
-use super::{Request, Response, Send};
-use crate::config::Config;
+use super::verbs::{change, find, known_peer, normalised, peers, refusal, route, submit};
+use super::{Request, Response, deed};
 use crate::content;
 use crate::decode;
 use crate::dock::listeners::{Listening, Token};
-use crate::resolver::Resolver;
+use crate::explain;
 use crate::search::{self, Asked};
 use crate::serve::{Parts, until_stop};
 use crate::view;
 use anyhow::{Context as _, anyhow, bail};
-use mms::{
-    Expiry, ForwardReq, HeaderText, MessageClass, MmId, Party, PreviouslySent, Priority, Timestamp,
-    Visibility,
-};
-use relay::house::Dock;
-use relay::store::{QueueId, TagKind, Topic};
-use relay::{Answer, Event, Handling, Input, Ledger, PeerName, RecipientState, Route, Submission};
+use mms::MmId;
+use relay::store::{TagKind, Topic};
+use relay::{Answer, Event, Handling, Input, Ledger, RecipientState};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -67,7 +63,7 @@ const fn may_command(user: u32, own: u32) -> bool {
     user == own || user == 0
 }
 
-async fn answer(parts: &Parts, socket: UnixStream) -> anyhow::Result<()> {
+async fn answer(parts: &Arc<Parts>, socket: UnixStream) -> anyhow::Result<()> {
     let mut reader = BufReader::new(socket);
     let mut line = String::new();
     (&mut reader).take(LINE_MAX).read_line(&mut line).await?;
@@ -80,25 +76,35 @@ async fn answer(parts: &Parts, socket: UnixStream) -> anyhow::Result<()> {
         reader.get_mut().write_all(&line).await?;
         return Ok(reader.get_mut().shutdown().await?);
     }
-    let outcome = match serde_json::from_str::<Request>(&line) {
+    let request = serde_json::from_str::<Request>(&line);
+    let change = request.as_ref().ok().and_then(deed::of);
+    let who = format!("admin socket, user {user}");
+    let outcome = match request {
         Ok(Request::Send(send)) => {
             if send.octets > BODY_MAX {
                 bail!("a body of {} octets; at most {BODY_MAX}", send.octets);
             }
             let mut body = vec![0; send.octets];
             reader.read_exact(&mut body).await?;
-            submit(parts, &send, &body).await.map(|value| (value, Vec::new()))
+            submit(parts, "cli", &send, &body).await.map(|value| (value, Vec::new()))
         }
         Ok(Request::Listen { peer, token }) => match listener(parts, &peer, &token).await {
             Ok(listening) => return listen(reader.into_inner(), listening).await,
             Err(error) => Err(error),
         },
         Ok(Request::Backup { to }) => {
+            if let Some(change) = change {
+                deed::record(parts, who, change, "begun".into()).await;
+            }
             return super::backup::answer(parts, reader.into_inner(), to.into()).await;
         }
         Ok(request) => perform(parts, request).await,
         Err(error) => Err(anyhow!("request not understood: {error}")),
     };
+    if let Some(change) = change {
+        let came = outcome.as_ref().map_or_else(|error| format!("{error:#}"), |_| "done".to_owned());
+        deed::record(parts, who, change, came).await;
+    }
     let (response, body) = match outcome {
         Ok((value, body)) => (Response::Ok { value, octets: body.len() }, body),
         Err(error) => (Response::Error(format!("{error:#}")), Vec::new()),
@@ -133,7 +139,8 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
         }
         Request::Trace { id } => {
             let found = find(parts, &id)?;
-            plain(found.iter().map(|mm| shown(parts, *mm)).collect())
+            let gates = parts.heart.look(relay::Shard::peers).await.unwrap_or_default();
+            plain(found.iter().map(|mm| shown(parts, *mm, &gates)).collect())
         }
         Request::Mailbox { recipient, max } => plain(mailbox(parts, recipient.as_deref(), max).await?),
         Request::Retrieve { id, recipient, peek, report } => {
@@ -143,8 +150,9 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
             plain(handle(parts, &id, recipient.as_deref(), &how, report).await?)
         }
         Request::Route { address } => plain(route(parts, &address).await?),
-        Request::Retry { id } => {
-            plain(change(parts, &id, |_| Event::RetryNow { in_flight: Vec::new() }).await?)
+        Request::Retry { id, why } => {
+            let event = |_| Event::RetryNow { why: why.clone(), in_flight: Vec::new() };
+            plain(change(parts, &id, event).await?)
         }
         Request::Drop { id, why } => plain(change(parts, &id, |_| Event::Drop { why: why.clone() }).await?),
         Request::Peers => plain(peers(parts).await?),
@@ -198,7 +206,11 @@ async fn listen(mut socket: UnixStream, mut listening: Listening) -> anyhow::Res
     }
 }
 
-async fn status(parts: &Parts) -> anyhow::Result<Value> {
+/// Whether it runs, and how it is.
+///
+/// # Errors
+/// The relay is stopping.
+pub async fn status(parts: &Parts) -> anyhow::Result<Value> {
     let health = parts.store.health();
     let quiet = parts.heart.look(relay::Shard::is_quiet).await.context("the relay is stopping")?;
     let charging = charging(parts).await?;
@@ -211,6 +223,7 @@ async fn status(parts: &Parts) -> anyhow::Result<Value> {
         "content_stored": health.content_stored,
         "ledger_log": health.log_size,
         "quiet": quiet,
+        "alarms": crate::alarms::alarms(parts).await,
         "charging": charging,
     }))
 }
@@ -233,31 +246,18 @@ async fn charging(parts: &Parts) -> anyhow::Result<Value> {
     }))
 }
 
-fn shown(parts: &Parts, mm: MmId) -> Value {
+fn shown(parts: &Parts, mm: MmId, gates: &[relay::PeerState]) -> Value {
     match content::ledger(&*parts.store, mm) {
-        Ok(Some(ledger)) => view::ledger(&ledger),
+        Ok(Some(ledger)) => {
+            let told = explain::what_happened(&ledger, gates, parts.clock.now());
+            let mut value = view::ledger(&ledger);
+            value["what_happened"] = json!(told.what);
+            value["what_next"] = json!(told.next);
+            value
+        }
         Ok(None) => Value::Null,
         Err(error) => view::unreadable(mm, &error.to_string()),
     }
-}
-
-/// The MMs that go by an id: ours, or a Message-ID.
-fn find(parts: &Parts, id: &str) -> anyhow::Result<Vec<MmId>> {
-    if let Ok(mm) = id.parse::<MmId>()
-        && parts.store.ledger(mm)?.is_some()
-    {
-        return Ok(vec![mm]);
-    }
-    let key = mms::MessageId::new(id).map_err(|e| anyhow!("{e}"))?;
-    let tagged = parts.store.tagged(TagKind::MessageId, Some(key.key()), None, 100)?;
-    let mut found: Vec<MmId> = tagged.into_iter().map(|(_, mm)| mm).collect();
-    found.dedup();
-    if found.is_empty() {
-        bail!(
-            "no MM {id:?} is known here: give the id of 26 characters that `belino queue --all` shows, or an X-Mms-Message-ID"
-        );
-    }
-    Ok(found)
 }
 
 fn queue(parts: &Parts, peer: Option<&str>, all: bool, max: usize) -> anyhow::Result<Value> {
@@ -413,176 +413,6 @@ async fn handle(
     };
     let event = |_| Event::Handled { recipient: recipient.clone(), how, report_allowed: report };
     change(parts, id, event).await
-}
-
-fn refusal(answer: Option<Answer>) -> String {
-    match answer {
-        Some(Answer::Refused(reason, detail)) => format!("{reason}: {detail}"),
-        Some(Answer::Unknown(mm)) => format!("MM {mm} is gone"),
-        Some(Answer::Mail(reply)) => reply.to_string(),
-        Some(Answer::Ledger(_) | Answer::Repeated(..)) => "unexpected answer".to_owned(),
-        None => "the relay is stopping".to_owned(),
-    }
-}
-
-async fn house(parts: &Parts) -> anyhow::Result<Arc<relay::House>> {
-    parts.heart.look(|shard| Arc::clone(shard.house())).await.context("the relay is stopping")
-}
-
-async fn normalised(parts: &Parts, text: &str) -> anyhow::Result<Party> {
-    let party: Party = text.parse().map_err(|e| anyhow!("address {text:?}: {e}"))?;
-    let address = house(parts).await?.normalised(party.address);
-    Ok(Party { address, ..party })
-}
-
-async fn route(parts: &Parts, text: &str) -> anyhow::Result<Value> {
-    let party = normalised(parts, text).await?;
-    let config = parts.dock.config();
-    Ok(explain_route(&parts.hands.resolver, &config, &party).await)
-}
-
-/// A route as JSON; also for `belino route` without a running relay.
-pub async fn explain_route(resolver: &Resolver, config: &Config, party: &Party) -> Value {
-    let (route, mut steps) = resolver.explain(party).await;
-    let mut hosts: Vec<String> = Vec::new();
-    if let Some(Route::Peer(name)) = &route
-        && let Some(link) = config.links.iter().find(|l| l.peer == *name)
-    {
-        hosts.clone_from(&link.hosts);
-        let domain = config.house.peer(name).and_then(|p| p.domains.first());
-        if let (Some(discover), Some(domain)) = (&link.discover, domain) {
-            match resolver.hosts(domain, discover, &mut steps).await {
-                Ok(found) => hosts = found.iter().map(ToString::to_string).collect(),
-                Err(trouble) => steps.push(format!("peer {name} has no host: {trouble}")),
-            }
-        }
-    }
-    let (mut to, mut peer, mut webhook, mut why) = ("nowhere", None, None, None);
-    match &route {
-        Some(Route::Local(Dock::Mailbox)) => to = "mailbox",
-        Some(Route::Local(Dock::Hook(hook))) => (to, webhook) = ("webhook", Some(hook.to_string())),
-        Some(Route::Peer(name)) => (to, peer) = ("peer", Some(name.to_string())),
-        Some(Route::Nowhere(reason)) => why = Some(reason.text()),
-        None => to = "waiting",
-    }
-    let address = view::address(party);
-    json!({
-        "address": address, "to": to, "peer": peer, "webhook": webhook, "why": why, "hosts": hosts, "steps": steps,
-    })
-}
-
-async fn change(parts: &Parts, id: &str, event: impl Fn(MmId) -> Event) -> anyhow::Result<Value> {
-    let mut rows = Vec::new();
-    for mm in find(parts, id)? {
-        match parts.heart.ask(mm, event(mm)).await {
-            Some(Answer::Ledger(ledger)) => rows.push(view::ledger(&ledger)),
-            other => bail!("{}", refusal(other)),
-        }
-    }
-    Ok(Value::Array(rows))
-}
-
-async fn known_peer(parts: &Parts, name: &str) -> anyhow::Result<PeerName> {
-    let house = house(parts).await?;
-    let name = PeerName::new(name);
-    if house.peer(&name).is_none() {
-        let known: Vec<&str> = house.peers.iter().map(|p| p.name.as_str()).collect();
-        bail!("no peer is named {:?}; configured: {}", name.as_str(), known.join(", "));
-    }
-    Ok(name)
-}
-
-async fn peers(parts: &Parts) -> anyhow::Result<Value> {
-    let states = parts.heart.look(relay::Shard::peers).await.context("the relay is stopping")?;
-    let (sessions, config) = (parts.dock.sessions(), parts.dock.config());
-    let mut rows = Vec::new();
-    for state in states {
-        let depth = parts.store.depth(&QueueId(state.peer.0.clone()), 1_000_000)?;
-        let incoming = sessions.get(&state.peer).copied().unwrap_or(0);
-        let link = config.links.iter().find(|l| l.peer == state.peer);
-        let tls = link.map(|l| l.tls.mode).unwrap_or_default();
-        let mut row = view::peer(&state, depth, incoming, tls);
-        let hits = parts.dock.paces.hits(&state.peer);
-        row["slowed"] = hits.slowed.into();
-        row["refused_for_pace"] = hits.refused.into();
-        rows.push(row);
-    }
-    Ok(Value::Array(rows))
-}
-
-async fn submit(parts: &Parts, send: &Send, wire_form: &[u8]) -> anyhow::Result<Value> {
-    let address = |text: &String| text.parse::<Party>().map_err(|e| anyhow!("address {text:?}: {e}"));
-    let list = |texts: &[String]| texts.iter().map(address).collect::<anyhow::Result<Vec<_>>>();
-    let (content, body) = content::keep(&*parts.store, wire_form)?.unzip();
-    let submission = Submission {
-        by: "cli".into(),
-        hook: None,
-        once: None,
-        from: address(&send.from)?,
-        to: list(&send.to)?,
-        cc: list(&send.cc)?,
-        bcc: list(&send.bcc)?,
-        request: wishes(send)?,
-        body,
-        content,
-    };
-    let mm = crate::fresh_id(&parts.clock);
-    match parts.heart.ask(mm, Event::Submitted(Box::new(submission))).await {
-        Some(Answer::Ledger(ledger)) => Ok(view::ledger(&ledger)),
-        other => bail!("{}", refusal(other)),
-    }
-}
-
-/// What the sender said, as the heart's words.
-fn wishes(send: &Send) -> anyhow::Result<ForwardReq> {
-    let text = |label: &str, text: &str| HeaderText::new(text).map_err(|e| anyhow!("{label}: {e}"));
-    let class = match &send.class {
-        None => None,
-        Some(class) => Some(parse_class(class)?),
-    };
-    let priority = match &send.priority {
-        None => None,
-        Some(p) => Some(
-            Priority::from_canonical(p).with_context(|| format!("priority {p:?}: Low, Normal or High"))?,
-        ),
-    };
-    let mut previously_sent = Vec::new();
-    for (index, (by, at)) in send.previously_sent.iter().enumerate() {
-        let by = by.parse().map_err(|e| anyhow!("address {by:?}: {e}"))?;
-        let index = u32::try_from(index)?;
-        previously_sent.push(PreviouslySent { index, by: Some(by), at: Some(Timestamp::from_seconds(*at)) });
-    }
-    Ok(ForwardReq {
-        content_type: Some(text("content type", &send.content_type)?),
-        content_transfer_encoding: match &send.content_transfer_encoding {
-            Some(encoding) => Some(text("transfer encoding", encoding)?),
-            None => None,
-        },
-        subject: match &send.subject {
-            Some(subject) => Some(text("subject", subject)?),
-            None => None,
-        },
-        message_class: class,
-        priority,
-        expiry: send.expiry_seconds.map(|s| Expiry::After(Duration::from_secs(s))),
-        delivery_report: Some(send.delivery_report),
-        read_reply: Some(send.read_reply),
-        sender_visibility: send.hide.then_some(Visibility::Hide),
-        forward_counter: u32::try_from(previously_sent.len()).ok().filter(|n| *n > 0),
-        previously_sent,
-        ..ForwardReq::default()
-    })
-}
-
-fn parse_class(text: &str) -> anyhow::Result<MessageClass> {
-    let known = [
-        MessageClass::Personal,
-        MessageClass::Advertisement,
-        MessageClass::Informational,
-        MessageClass::Auto,
-    ];
-    let found = known.into_iter().find(|c| c.as_str().eq_ignore_ascii_case(text));
-    found.with_context(|| format!("class {text:?}: Personal, Advertisement, Informational or Auto"))
 }
 
 #[cfg(test)]

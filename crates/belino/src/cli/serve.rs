@@ -76,7 +76,8 @@ impl Serve {
                 of => format!(" {name}{}", list(of)),
             };
             let metrics = named("metrics", &running.metrics_addresses);
-            say!("ready{}{}{metrics}", list(&running.addresses), named("http", http));
+            let console = named("console", &running.console_addresses);
+            say!("ready{}{}{metrics}{console}", list(&running.addresses), named("http", http));
             let code = loop {
                 tokio::select! {
                     _ = terminate.recv() => break ExitCode::SUCCESS,

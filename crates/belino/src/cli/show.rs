@@ -1,9 +1,10 @@
 //! Verbs that show or change one thing and print it.
 
 use super::{Common, print_json};
-use crate::admin::{Request, client, server};
+use crate::admin::{Request, client, verbs};
 use crate::agreements::Agreements;
 use crate::clock::Clock;
+use crate::config::console::{Console, Tokens};
 use crate::config::http::{Application, Http, Webhook};
 use crate::config::{Config, Keys, Link, Span, TlsMode, TrustFiles};
 use crate::resolver::Resolver;
@@ -26,6 +27,7 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
     // Only whether they can be used; what is in them is shown nowhere.
     Keys::read(&config.http).map_err(anyhow::Error::msg)?;
     Agreements::read(&config, &Clock::System).map_err(anyhow::Error::msg)?;
+    Tokens::read(&config.console).map_err(anyhow::Error::msg)?;
     if common.json {
         print_json(&check_json(&config));
         return OK;
@@ -62,6 +64,7 @@ pub fn check(common: &Common) -> anyhow::Result<ExitCode> {
         say!("  writes charging records as {} into {}", formats.join(", "), folder.display());
     }
     check_http(&config.http);
+    check_console(&config.console);
     if house.peers.is_empty() {
         say!("  no peers: nothing is accepted and nothing is sent");
     }
@@ -126,6 +129,13 @@ fn transit_words(transit: &relay::house::Transit) -> Vec<String> {
     transit.to.iter().map(|(to, mode)| words(to.as_str(), *mode)).chain(any).collect()
 }
 
+fn check_console(console: &Console) {
+    console.listen.iter().for_each(|a| say!("  listens for the console on {a}"));
+    for user in &console.users {
+        say!("  {} may log in to the console, role {}", user.name, user.role.as_str());
+    }
+}
+
 fn check_http(http: &Http) {
     http.listen.iter().for_each(|a| say!("  listens for HTTP on {a}"));
     if http.listen.is_empty() && !http.applications.is_empty() {
@@ -166,6 +176,10 @@ fn check_json(config: &Config) -> Value {
         "listen_tls": config.listen_tls.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "proxy_from": config.proxy_from.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "peers": peers,
+        "console": {
+            "listen": config.console.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "users": config.console.users.iter().map(|u| json!({ "name": u.name, "role": u.role.as_str() })).collect::<Vec<_>>(),
+        },
         "http": {
             "listen": config.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "applications": config.http.applications.iter().map(application_json).collect::<Vec<_>>(),
@@ -221,7 +235,7 @@ pub fn route(common: &Common, address: &str) -> anyhow::Result<ExitCode> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let resolver =
                 Resolver::new(&config, Clock::System, runtime.handle().clone(), TaskTracker::new());
-            let route = runtime.block_on(server::explain_route(&resolver, &config, &party));
+            let route = runtime.block_on(verbs::explain_route(&resolver, &config, &party));
             (route, " (by the configuration file; no relay is running)")
         }
     };
@@ -408,7 +422,7 @@ pub fn status(common: &Common) -> anyhow::Result<ExitCode> {
         print_json(&status);
         return OK;
     }
-    for (key, value) in status.as_object().into_iter().flatten() {
+    for (key, value) in status.as_object().into_iter().flatten().filter(|(key, _)| *key != "alarms") {
         let value = match value.as_object() {
             Some(parts) => {
                 let part = |(key, value): (&String, &Value)| {
@@ -419,6 +433,10 @@ pub fn status(common: &Common) -> anyhow::Result<ExitCode> {
             None => view::text(value),
         };
         say!("{:<16} {value}", key.replace('_', " "));
+    }
+    for alarm in status["alarms"].as_array().into_iter().flatten() {
+        let text = |key: &str| view::text(&alarm[key]);
+        say!("{:<16} {}: {}\n{:<16} {}", text("severity"), text("subject"), text("what"), "", text("next"));
     }
     OK
 }

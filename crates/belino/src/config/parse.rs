@@ -1,6 +1,7 @@
 //! From the text of the file to [`Config`], with errors that name line, key and the nearest key that exists.
 
 use super::charging::{ChargingPart, charging};
+use super::console::{self, ConsolePart};
 use super::discovery::{DiscoverPart, DiscoveryPart, discover, discovery};
 use super::http::{self, ApplicationPart, HttpPart, WebhookPart};
 use super::limits::{LimitsPart, RetryPart, heart_limits, house_limits, retry};
@@ -66,6 +67,8 @@ struct File {
     application: Vec<ApplicationPart>,
     #[serde(default)]
     webhook: Vec<WebhookPart>,
+    #[serde(default)]
+    console: ConsolePart,
     #[serde(default)]
     metrics: MetricsPart,
     #[serde(default)]
@@ -334,6 +337,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
     let hooks = http::hook_names(&file.webhook)?;
     let locals = file.local.iter().map(|part| local(part, &hooks)).collect::<Result<Vec<_>, _>>()?;
     let http = http::build(&file.http, &file.application, &file.webhook, &locals, path.parent())?;
+    let console = console::build(&file.console, path.parent())?;
     let charging = file.charging.as_ref().map(|part| charging(part, path.parent())).transpose()?;
     let house = House {
         number_plan: plan(&file.numbers)?,
@@ -362,6 +366,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         limits,
         discovery,
         http,
+        console,
         metrics: metrics::build(file.metrics),
         search: search::build(&file.search),
         charging,

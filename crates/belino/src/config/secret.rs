@@ -39,13 +39,13 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What an application shows to be let in. Only its digest is kept.
+/// What an application or a user of the console shows to be let in. Only its digest is kept.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
 impl Token {
     /// As it stands in a file: the token itself, or `sha256:` and its digest in hexadecimal.
-    fn read(text: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(text: &[u8]) -> Result<Self, String> {
         let Some(hex) = text.strip_prefix(b"sha256:") else { return Ok(Self(Sha256::digest(text).into())) };
         let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
         let digits: Option<Vec<u8>> = hex.iter().map(digit).collect();
@@ -57,8 +57,13 @@ impl Token {
         }
     }
 
+    /// The digest that is kept of it.
+    pub(super) fn digest(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Whether this is the token. Takes the same time whatever the answer.
-    fn is(&self, digest: &[u8; 32]) -> bool {
+    pub(super) fn is(&self, digest: &[u8; 32]) -> bool {
         self.0.ct_eq(digest).into()
     }
 }

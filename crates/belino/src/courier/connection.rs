@@ -431,7 +431,11 @@ async fn handshake(
     let Stream::Plain(socket) = stream else { return Ok(stream) };
     let connect = Box::pin(way.agreed.tls.connect(&way.link.peer, &way.link.tls, way.host, socket));
     match clock.within(limits.connect, connect).await {
-        Some(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+        Some(Ok(stream)) => {
+            let stream = Stream::Tls(Box::new(stream));
+            way.agreed.tls.saw(&way.link.peer, &stream, false);
+            Ok(stream)
+        }
         Some(Err(NoTls::Failed(why))) => Err(NoConnection::Handshake(why)),
         // Whoever is there is not the peer: no reason to tell it everything in the clear.
         Some(Err(NoTls::WrongPeer(why))) => Err(NoConnection::Trouble(why)),

@@ -14,9 +14,10 @@ use crate::agreements::Agreements;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
+use crate::recent::Recent;
 use crate::serve::until_stop;
 use crate::telemetry::{Came, Kind, Telemetry};
-use crate::tls::{Stream, Tls};
+use crate::tls::{Seen, Stream, Tls};
 use mms::{AbstractMessage, ForwardReq, MailPath, MmId, RequestStatus, Timestamp, TransactionId, Version};
 use relay::store::{Store, StoreError};
 use relay::{Answer, Arrival, Arrived, Bounce, Event as HeartEvent, PeerName, Reason};
@@ -31,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use wire::mime::{Action, HeaderBlock, HeaderError};
 use wire::mm4::{Decoded, Mail};
-use wire::smtp::server::{Capabilities, Ending, Envelope, Event, Phase, Session};
+use wire::smtp::server::{Capabilities, Ending, Envelope, Event, Phase, Refusal, Session};
 use wire::smtp::{Limits, Reply};
 
 /// Octets read from a socket at once while content comes in.
@@ -67,6 +68,8 @@ pub struct Dock {
     pub paces: Paces,
     /// Probes that listen to what a peer answers them.
     pub listeners: Listeners,
+    /// Where refusals are noted.
+    recent: Arc<Recent>,
     /// Buffers for content, between two uses.
     buffers: Buffers,
     /// Who counts what comes.
@@ -89,7 +92,27 @@ impl Dock {
         let (sessions, listeners) = (Mutex::default(), Listeners::default());
         let (paces, buffers) = (Paces::default(), Buffers::default());
         let (config, agreed) = (RwLock::new(config), RwLock::new(agreed));
-        Self { config, agreed, store, heart, clock, sessions, paces, listeners, buffers, telemetry, stop }
+        let recent = Arc::new(Recent::new(clock.now()));
+        Self {
+            config,
+            agreed,
+            store,
+            heart,
+            clock,
+            sessions,
+            paces,
+            listeners,
+            recent,
+            buffers,
+            telemetry,
+            stop,
+        }
+    }
+
+    /// The same, with its refusals noted here.
+    #[must_use]
+    pub fn noting(self, recent: Arc<Recent>) -> Self {
+        Self { recent, ..self }
     }
 
     /// The configuration in force.
@@ -105,6 +128,11 @@ impl Dock {
     /// Until when our own certificate is valid, if we have one.
     pub fn certificate_until(&self) -> Option<Timestamp> {
         self.agreed().tls.valid_until()
+    }
+
+    /// What was last seen of a peer under TLS.
+    pub fn seen(&self, peer: &PeerName) -> Option<Seen> {
+        self.agreed().tls.seen(peer)
     }
 
     /// Take another configuration. Connections that stand keep theirs.
@@ -324,7 +352,12 @@ impl Reader {
                         }
                     }
                     Event::ContentDropped | Event::Reset => intake = None,
-                    Event::Refused(why) => tracing::debug!(?why, "command refused"),
+                    Event::Refused(why) => {
+                        tracing::debug!(?why, "command refused");
+                        if let Refusal::DeclaredTooBig(size) = why {
+                            self.note(&format!("552 5.3.4 a mail of {size} octets is over our limit"));
+                        }
+                    }
                     Event::Hello { name, .. } => {
                         tracing::debug!(%name, "greeted");
                         if let Some(reply) = &refusal {
@@ -428,6 +461,7 @@ impl Reader {
             };
             (self.place, self.peer) = (place, peer);
         }
+        self.agreed.tls.saw(&self.peer, &self.stream, true);
         tracing::debug!(peer = %self.peer, address = %self.address, "under TLS: {}", self.stream.facts());
         session.offer(who::offer(&self.config, &self.agreed, &self.peer, true));
         Ok(())
@@ -441,10 +475,16 @@ impl Reader {
         Some(format!("{domain} is no domain of this peer"))
     }
 
+    /// Something of this peer was refused.
+    fn note(&self, words: &str) {
+        self.dock.recent.refused(&self.peer, self.dock.clock.now(), None, true, words);
+    }
+
     fn log_ending(&self, ending: Ending) {
         match ending {
             Ending::Violation(violation) => {
                 tracing::warn!(peer = %self.peer, "connection ended: {violation}");
+                self.note(&format!("connection ended: {violation}"));
             }
             other => tracing::debug!(?other, "connection ended"),
         }
@@ -497,6 +537,7 @@ impl Reader {
             Ok(arrival) => arrival,
             Err(reason) => {
                 tracing::info!(%mm, peer = %self.peer, "mail refused: {reason}");
+                self.note(&reason.reply().to_string());
                 return Err(smtp_reply(&reason.reply()));
             }
         };
@@ -512,6 +553,7 @@ impl Reader {
             Answer::Mail(reply) if reply.code / 100 == 2 => Ok(reply.text),
             Answer::Mail(reply) => {
                 tracing::info!(%mm, peer = %self.peer, "mail refused: {reply}");
+                self.note(&reply.to_string());
                 Err(smtp_reply(&reply))
             }
             _ => Err(smtp_reply(&Reason::Fault.reply())),

@@ -104,6 +104,8 @@ pub struct World {
     pub tls_address: Option<SocketAddr>,
     /// Where it listens for HTTP, if it does.
     pub http: Option<SocketAddr>,
+    /// Where it listens for the console, if it does.
+    pub console: Option<SocketAddr>,
     /// Where it listens for scrapes of its metrics, if it does.
     pub metrics: Option<SocketAddr>,
     setup: Setup,
@@ -124,9 +126,10 @@ impl World {
         let b = Peer::new("b", Ipv4Addr::new(127, 0, 0, 2));
         let c = Peer::new("c", Ipv4Addr::new(127, 0, 0, 3));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (tls_address, http, metrics) = (None, None, None);
+        let (tls_address, http, metrics, console) = (None, None, None, None);
+        let (process, stdout) = (None, None);
         let mut world =
-            Self { folder, b, c, address, tls_address, http, metrics, setup, process: None, stdout: None };
+            Self { folder, b, c, address, tls_address, http, metrics, console, setup, process, stdout };
         world.start();
         world
     }
@@ -199,6 +202,7 @@ impl World {
         self.address = words[0].parse().unwrap();
         self.tls_address = words.get(1).and_then(|address| address.parse().ok());
         (self.http, self.metrics) = (named("http"), named("metrics"));
+        self.console = named("console");
         self.stdout = Some(stdout);
         self.process = Some(process);
     }

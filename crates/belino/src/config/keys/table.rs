@@ -286,6 +286,44 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "[console]",
+        rows: &[
+            row(
+                &["listen"],
+                Words("none"),
+                "addresses and ports of the web console ([console.md](console.md)), loopback only: it has no TLS of its own",
+            ),
+            row(
+                &["public"],
+                Words("`false`"),
+                "`listen` may have other addresses; put a reverse proxy with TLS in front",
+            ),
+            row(
+                &["mask_numbers"],
+                Computed(|c| format!("`{}`", c.console.mask_numbers)),
+                "hide the last four digits of numbers on every page",
+            ),
+            row(&["session_life"], Words("`\"8h\"`"), "how long a login lasts, 1m to 7d"),
+            row(&["user"], Words("none"), "who may log in, each a `[[console.user]]`"),
+        ],
+    },
+    Table {
+        name: "[[console.user]]",
+        rows: &[
+            row(&["name"], Words("needed"), "the name in the audit log and in histories"),
+            row(
+                &["token_file"],
+                Words("needed"),
+                "a file with the user's token, or `sha256:` and the token's digest in hexadecimal; for its owner only",
+            ),
+            row(
+                &["role"],
+                Words("needed"),
+                r#"`"read"`: looks; `"operate"`: also retries, drops, pauses, resumes, sends"#,
+            ),
+        ],
+    },
+    Table {
         name: "[metrics]",
         rows: &[row(
             &["listen"],

@@ -95,6 +95,7 @@ metrics! {
     GateOpen: Gauge "belino_peer_reachable" ["peer"], "1 while the peer can be reached, 0 after failed connections";
     Paused: Gauge "belino_peer_paused" ["peer"], "1 while an operator has paused the peer";
     Connections: Gauge "belino_incoming_connections" ["peer"], "Connections of the peer to us";
+    Stored: Gauge "belino_stored_bytes" ["peer"], "Octets of content of MMs from the peer that live here (stored_max)";
     Slowed: Counter "belino_pace_slowed" ["peer"], "Mails and reads of content that had to wait, for the peer sends faster than agreed";
     PaceRefused: Counter "belino_pace_refused" ["peer"], "Mails answered 451, for the peer sends faster than agreed";
     Failed: Gauge "belino_store_failed" [], "1 once the store takes nothing any more; the process ends then";
@@ -212,6 +213,7 @@ async fn scrape(parts: &Parts) -> anyhow::Result<String> {
         all.put(Key::GateOpen, &peer, f64::from(u8::from(state.gate == Gate::Open)));
         all.put(Key::Paused, &peer, f64::from(u8::from(state.paused)));
         all.put(Key::Connections, &peer, sessions.get(&state.peer).copied().unwrap_or(0) as f64);
+        all.put(Key::Stored, &peer, parts.store.stored_by(state.peer.as_str()) as f64);
         let hits = parts.dock.paces.hits(&state.peer);
         all.put(Key::Slowed, &peer, hits.slowed as f64);
         all.put(Key::PaceRefused, &peer, hits.refused as f64);

@@ -55,13 +55,15 @@ fn unreadable(path: &MailPath) -> Address {
 }
 
 /// Decide about a mail that is to be a new ledger: an `MM4_forward.REQ`, or something that must be refused.
-/// `remembered` holds what the store already knows under the keys of an earlier try at this decision.
+/// `remembered` holds what the store already knows under the keys of an earlier try at this decision; `is_crowded` says who
+/// has had as many MMs as may be.
 pub(crate) fn arrived(
     house: &House,
     now: Timestamp,
     id: MmId,
     arrival: &Arrival,
     remembered: &[(Vec<u8>, Vec<u8>)],
+    is_crowded: impl Fn(&Address) -> bool,
     entropy: Entropy<'_>,
 ) -> Decision {
     let refuse = |reason: Reason| Decision::only(Some(Answer::Mail(reason.reply())));
@@ -106,6 +108,10 @@ pub(crate) fn arrived(
         let way = match &trouble {
             Some((reason, detail)) => Way::Nowhere(*reason, Some(detail.clone())),
             None => judge(&turn, peer, path, &party),
+        };
+        let way = match way {
+            Way::Here(_) if is_crowded(&party.address) => Way::Nowhere(Reason::TooFrequent, None),
+            way => way,
         };
         let kind = recipient_kind(request, &party.address, peer);
         let place = turn.ledger.recipients.len() as u16;
@@ -270,7 +276,9 @@ impl Repeats<'_> {
             }
         };
         // The repeat of a refusal that will pass shall find out anew.
-        let lasting = status != Some(RequestStatus::ErrorNetworkProblem);
+        // It is remembered all the same where the recipient has had too much: the repeat of what it has must be known as one.
+        let lasting = status != Some(RequestStatus::ErrorNetworkProblem)
+            || matches!(way, Way::Nowhere(Reason::TooFrequent, _));
         let now = Remembered { mm: turn.ledger.id, len, digest, date: self.request.date, status, text };
         let mut value = Vec::with_capacity(64);
         now.pack(&mut value);

@@ -222,6 +222,8 @@ pub enum Event {
     Woken {
         /// Parts of errands that are on their way: how they end decides.
         in_flight: Vec<u16>,
+        /// Why nothing goes to these peers now.
+        trouble: Vec<(PeerName, String)>,
     },
 }
 

@@ -123,6 +123,8 @@ pub struct Peer {
     pub transit: Transit,
     /// How it likes its MM4.
     pub profile: Profile,
+    /// Octets of content of MMs from it that may live here at once; `None`: no bound of its own.
+    pub stored_max: Option<u64>,
 }
 
 impl Peer {
@@ -137,6 +139,7 @@ impl Peer {
             number_plan: NumberPlan::default(),
             transit: Transit::default(),
             profile: Profile::default(),
+            stored_max: None,
         }
     }
 
@@ -243,6 +246,8 @@ pub struct Limits {
     pub history_kept: Duration,
     /// Errands under way to one peer at once.
     pub in_flight_max: usize,
+    /// MMs from peers for one local recipient within an hour; `None`: no bound.
+    pub recipient_rate_max: Option<u32>,
 }
 
 impl Default for Limits {
@@ -258,6 +263,7 @@ impl Default for Limits {
             duplicates_kept: days(2),
             history_kept: days(7),
             in_flight_max: 64,
+            recipient_rate_max: None,
         }
     }
 }

@@ -18,6 +18,7 @@ mod conclude;
 mod deliver;
 mod errand;
 mod event;
+mod flood;
 pub mod house;
 mod ledger;
 mod lookup;

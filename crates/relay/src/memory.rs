@@ -39,6 +39,8 @@ struct Row {
     ledger: Vec<u8>,
     wake: Option<Timestamp>,
     content: Option<ContentRef>,
+    /// In whose name the content counts.
+    owner: Arc<str>,
 }
 
 /// The octets of a content, and whether anybody could still keep it.
@@ -172,13 +174,14 @@ impl State {
                     self.remove_entry(&name);
                 }
             }
-            Op::KeepContent { id, content } => {
+            Op::KeepContent { id, content, owner } => {
                 // The new one first, so that keeping the same content again does not lose it in between.
                 if let Some(kept) = number(&content).and_then(|number| self.contents.get_mut(&number)) {
                     kept.keepers += 1;
                 }
                 self.drop_content(id);
-                self.mms.entry(id).or_default().content = Some(content);
+                let row = self.mms.entry(id).or_default();
+                (row.content, row.owner) = (Some(content), owner);
             }
             Op::DropContent { id } => self.drop_content(id),
             Op::Enqueue(entry) => self.put_entry(entry),
@@ -409,6 +412,13 @@ impl Store for Memory {
         Ok(Maintained { forgotten, freed: before.1 - state.stored(), more: false })
     }
 
+    fn stored_by(&self, owner: &str) -> u64 {
+        let state = self.lock();
+        let lives =
+            state.mms.values().filter(|row| &*row.owner == owner).filter_map(|row| row.content.as_ref());
+        lives.map(|content| content.len).sum()
+    }
+
     fn health(&self) -> Health {
         let state = self.lock();
         let live = state.contents.values().filter(|content| content.keepers > 0);
@@ -503,8 +513,12 @@ mod tests {
         let mut writer = store.content_writer(None).unwrap();
         writer.write(b"hello").unwrap();
         let content = writer.finish().unwrap();
-        commit(&store, vec![], vec![put(1), Op::KeepContent { id: mm(1), content: content.clone() }])
-            .unwrap();
+        commit(
+            &store,
+            vec![],
+            vec![put(1), Op::KeepContent { id: mm(1), content: content.clone(), owner: "".into() }],
+        )
+        .unwrap();
         let copy = ContentRef { len: content.len, locator: content.locator.to_vec().into() };
         drop(content);
         let mut into = [0; 8];
@@ -512,7 +526,7 @@ mod tests {
         assert_eq!(&into[..4], b"ello");
         commit(&store, vec![], vec![Op::RemoveLedger { id: mm(1) }]).unwrap();
         assert!(store.read_content(&copy, 0, &mut into).is_err());
-        let keep = Op::KeepContent { id: mm(2), content: copy };
+        let keep = Op::KeepContent { id: mm(2), content: copy, owner: "".into() };
         assert!(matches!(commit(&store, vec![], vec![put(2), keep]), Err(StoreError::Unavailable(_))));
         assert_eq!((store.ledger(mm(2)), store.health().content_stored), (Ok(None), 0));
     }

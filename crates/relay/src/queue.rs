@@ -111,6 +111,15 @@ impl Queue {
         }
     }
 
+    /// Why nothing goes to this peer now, if so.
+    pub fn trouble(&self) -> Option<String> {
+        match &self.gate {
+            _ if self.paused => Some("it is paused by an operator".to_owned()),
+            Gate::Shut { why, .. } => Some(why.clone()),
+            Gate::Open => None,
+        }
+    }
+
     /// Whether this entry is still the one on its way.
     pub fn is_in_flight(&self, entry: &Entry) -> bool {
         self.in_flight.get(&(entry.id.mm, entry.id.part)) == Some(entry)

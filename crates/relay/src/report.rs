@@ -314,7 +314,8 @@ impl Turn<'_> {
                     }
                 }
                 TransactionState::Queued if report.bring_by(self.house) <= self.now => {
-                    self.give_report_up(part, "queue time exceeded");
+                    let why = self.too_late(&report.peer);
+                    self.give_report_up(part, &why);
                 }
                 _ => {}
             }

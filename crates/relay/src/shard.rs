@@ -15,6 +15,7 @@ use crate::carry::carried;
 use crate::deliver::found;
 use crate::errand::{Due, Errand};
 use crate::event::{Answer, Arrival, Arrived, Carried, Event};
+use crate::flood::{self, Floods};
 use crate::house::{House, PeerName};
 use crate::ledger::{Ledger, Moment};
 use crate::lookup::Lookup;
@@ -25,7 +26,7 @@ use crate::submit::{repeated, submitted};
 use crate::tend::{dropped, handled, retry_now, woken};
 use crate::turn::{Decision, Turn};
 use crate::verdict::Reason;
-use mms::{AbstractMessage, MmId, Timestamp, TransactionId};
+use mms::{AbstractMessage, Address, MmId, Timestamp, TransactionId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -181,6 +182,7 @@ pub struct Shard {
     under_way: HashMap<Token, UnderWay>,
     next_token: Token,
     outputs: VecDeque<Output>,
+    floods: Floods,
 }
 
 impl Shard {
@@ -209,6 +211,7 @@ impl Shard {
             under_way: HashMap::new(),
             next_token: 0,
             outputs: VecDeque::new(),
+            floods: Floods::default(),
         })
     }
 
@@ -365,6 +368,12 @@ impl Shard {
             self.refuse(mm, pending, Reason::Unavailable, "the ledger cannot be read".into());
             return;
         }
+        if let Event::Arrived(arrival) = &pending.event
+            && let Some(content) = &arrival.content
+            && !self.floods.has_room(&self.house, &*self.store, &arrival.peer, content.len)
+        {
+            return self.refuse(mm, pending, Reason::Quota, String::new());
+        }
         let decision = self.decide(mm, &pending);
         self.carry_out(mm, pending, decision);
     }
@@ -456,7 +465,10 @@ impl Shard {
                 (Arrived::Message(message), _) if message.message_type().is_response() => {
                     ignored(now, arrival)
                 }
-                (_, _) => arrived(&house, now, mm, arrival, &pending.remembered, entropy),
+                (_, _) => {
+                    let crowded = |address: &Address| self.floods.is_crowded(&house, address, now);
+                    arrived(&house, now, mm, arrival, &pending.remembered, crowded, entropy)
+                }
             },
             (Event::AskedAgain(arrival), Some(turn)) => asked_again(turn, arrival),
             (Event::AskedAgain(_), None) => Decision::only(Some(Answer::Mail(Reason::Unavailable.reply()))),
@@ -467,7 +479,7 @@ impl Shard {
             }
             (Event::RetryNow { why, in_flight }, Some(turn)) => retry_now(turn, why, in_flight),
             (Event::Drop { why }, Some(turn)) => dropped(turn, why, entropy),
-            (Event::Woken { in_flight }, Some(turn)) => woken(turn, in_flight, entropy),
+            (Event::Woken { in_flight, trouble }, Some(turn)) => woken(turn, in_flight, trouble, entropy),
             (_, None) => Decision::only(Some(Answer::Unknown(mm))),
             (Event::Submitted(_), Some(_)) => {
                 Decision::only(Some(Answer::Refused(Reason::Fault, "id in use".into())))
@@ -506,6 +518,12 @@ impl Shard {
         self.next_token += 1;
         let batch = Arc::new(batch);
         self.outputs.push_back(Output::Commit { token, batch: batch.clone() });
+        self.floods.begin(&batch);
+        if let (Event::Arrived(_), Some(ledger)) = (&pending.event, &ledger)
+            && flood::is_first(&batch)
+        {
+            self.floods.note(&self.house, ledger, self.now, false);
+        }
         let under_way = UnderWay { mm, pending, ledger, news, answer, batch, repeats: 0 };
         self.under_way.insert(token, under_way);
     }
@@ -533,6 +551,15 @@ impl Shard {
 
     fn committed(&mut self, token: Token, result: Result<Outcome, StoreError>) {
         let Some(mut done) = self.under_way.remove(&token) else { return };
+        if !matches!(result, Err(StoreError::Unknown(_))) || done.repeats >= 3 {
+            self.floods.end(&done.batch);
+        }
+        if let (Event::Arrived(_), Some(ledger)) = (&done.pending.event, &done.ledger)
+            && flood::is_first(&done.batch)
+            && !matches!(result, Ok(Outcome::Done) | Err(StoreError::Unknown(_)))
+        {
+            self.floods.note(&self.house, ledger, self.now, true);
+        }
         match result {
             Ok(Outcome::Done) => self.became_true(done),
             Ok(Outcome::Duplicates(remembered)) => {
@@ -711,7 +738,8 @@ impl Shard {
 
     fn wake(&mut self, mm: MmId) {
         let in_flight = self.queues.values().flat_map(|q| q.in_flight_of(mm)).collect();
-        let event = Event::Woken { in_flight };
+        let shut = self.queues.iter().filter_map(|(peer, queue)| Some((peer.clone(), queue.trouble()?)));
+        let event = Event::Woken { in_flight, trouble: shut.collect() };
         self.take_turn(mm, Pending { event, ticket: None, remembered: Vec::new() });
     }
 
@@ -762,7 +790,7 @@ impl Shard {
         if !self.queue(&name).is_in_flight(&entry) {
             return; // it was settled while it waited
         }
-        let event = Event::Woken { in_flight: Vec::new() };
+        let event = Event::Woken { in_flight: Vec::new(), trouble: Vec::new() };
         let probe = Pending { event, ticket: None, remembered: Vec::new() };
         if !self.slots.entry(mm).or_default().loaded && !self.load(mm, &probe) {
             self.queue(&name).landed(&entry);

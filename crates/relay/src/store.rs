@@ -137,6 +137,8 @@ pub enum Op {
         id: MmId,
         /// What a writer of this store returned.
         content: ContentRef,
+        /// In whose name its octets count; empty: in nobody's.
+        owner: Arc<str>,
     },
     /// The MM's content is not needed any more; its room may be used again after this batch.
     DropContent {
@@ -404,6 +406,9 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`.
     fn maintain(&self, now: Timestamp, budget: Duration) -> Result<Maintained, StoreError>;
+
+    /// Octets of content that live in the name of this owner, those included that a store puts beside them for itself.
+    fn stored_by(&self, owner: &str) -> u64;
 
     /// How it is.
     fn health(&self) -> Health;

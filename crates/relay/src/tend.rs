@@ -2,6 +2,7 @@
 
 use crate::carry::give_up;
 use crate::event::{Answer, Handling};
+use crate::house::PeerName;
 use crate::ledger::{LOOKUP, Ledger, RESPONSE, RecipientState, TransactionState, What};
 use crate::report::Happening;
 use crate::store::TagKind;
@@ -10,7 +11,13 @@ use crate::verdict::Reason;
 use mms::{HeaderText, MmStatus, Party, ReadStatus};
 
 /// The time that the ledger asked for has come.
-pub(crate) fn woken(mut turn: Turn<'_>, in_flight: &[u16], entropy: Entropy<'_>) -> Decision {
+pub(crate) fn woken(
+    mut turn: Turn<'_>,
+    in_flight: &[u16],
+    trouble: &[(PeerName, String)],
+    entropy: Entropy<'_>,
+) -> Decision {
+    turn.trouble = trouble.to_vec();
     let now = turn.now;
     let history_ends = turn.ledger.last_moment().plus(turn.house.limits.history_kept);
     if turn.ledger.is_closed() && history_ends <= now {
@@ -69,7 +76,8 @@ fn end_queueing(turn: &mut Turn<'_>, in_flight: &[u16]) {
         }
         let queued = in_state(&turn.ledger, &transaction.recipients, RecipientState::Queued);
         if !queued.is_empty() {
-            give_up(turn, &queued, &transaction.peer, "queue time exceeded");
+            let why = turn.too_late(&transaction.peer);
+            give_up(turn, &queued, &transaction.peer, &why);
         }
         // A resend that is still queued: the peer has had it once, and never answered.
         let forwarded = in_state(&turn.ledger, &transaction.recipients, RecipientState::Forwarded);
@@ -115,8 +123,9 @@ fn end_answering(turn: &mut Turn<'_>) {
         let response = &turn.ledger.responses[place];
         if response.entry.is_some() && response.bring_by(turn.house) <= turn.now {
             let (peer, words) = (response.peer.clone(), response.kind.to_string());
+            let why = turn.too_late(&peer);
             turn.ack(place as u16 | RESPONSE);
-            turn.tell(What::Unanswered, Some(&peer), &[], format!("{words}: queue time exceeded"));
+            turn.tell(What::Unanswered, Some(&peer), &[], format!("{words}: {why}"));
         }
     }
 }

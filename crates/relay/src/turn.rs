@@ -12,6 +12,7 @@ use crate::notice::{Seen, seen};
 use crate::store::{Batch, ContentRef, Entry, Need, Op, Tag, TagKind};
 use crate::verdict::Reason;
 use mms::{HeaderText, MmId, RequestStatus, Timestamp, TransactionId};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where unguessable bits come from. The heart has no randomness of its own.
@@ -33,6 +34,8 @@ pub(crate) struct Turn<'a> {
     pub size: u64,
     /// What came says that it is something that we do not know, and is no request for charging.
     pub unknown_type: bool,
+    /// Why nothing goes to these peers now, as far as it matters.
+    pub trouble: Vec<(PeerName, String)>,
     told: usize,
     seen: Vec<Seen>,
     needs: Vec<Need>,
@@ -72,7 +75,8 @@ impl<'a> Turn<'a> {
         let size = ledger.body.map_or(0, |body| body.decoded);
         let (needs, ops) = (Vec::new(), Vec::new());
         let unknown_type = false;
-        Self { house, now, ledger, version, had_content, size, unknown_type, told, seen, needs, ops }
+        let trouble = Vec::new();
+        Self { house, now, ledger, version, had_content, size, unknown_type, trouble, told, seen, needs, ops }
     }
 
     /// Whether the ledger is just being made.
@@ -108,7 +112,11 @@ impl<'a> Turn<'a> {
     pub fn keep_content(&mut self, content: ContentRef) {
         self.had_content = true;
         let id = self.ledger.id;
-        self.ops.push(Op::KeepContent { id, content });
+        let owner = match &self.ledger.origin {
+            Origin::Received { peer, .. } => peer.0.clone(),
+            Origin::Submitted { .. } => Arc::from(""),
+        };
+        self.ops.push(Op::KeepContent { id, content, owner });
     }
 
     pub fn tag(&mut self, kind: TagKind, value: String) {
@@ -119,6 +127,14 @@ impl<'a> Turn<'a> {
     pub fn untag(&mut self, kind: TagKind, value: String) {
         let id = self.ledger.id;
         self.ops.push(Op::RemoveTag { id, tag: Tag { kind, value } });
+    }
+
+    /// Why what waits for this peer is given up: its time is over, and what stood in the way to the last.
+    pub fn too_late(&self, peer: &PeerName) -> String {
+        match self.trouble.iter().find(|(of, _)| of == peer) {
+            Some((_, why)) => format!("queue time exceeded; last trouble with the peer: {why}"),
+            None => "queue time exceeded".to_owned(),
+        }
     }
 
     /// The last instant at which an errand of this MM may still be tried.

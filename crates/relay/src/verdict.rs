@@ -112,6 +112,12 @@ reasons! {
     Empty: "empty", (554, 5, 6, 0), ErrorMessageFormatCorrupt, Rejected, "empty mail";
     /// No room; the peer keeps the MM and tries again.
     Full: "full", (452, 4, 3, 1), ErrorNetworkProblem, Rejected, "storage is full, try again later";
+    /// The peer has as much content here as it may; it keeps the MM and tries again.
+    Quota: "quota", (452, 4, 2, 2), ErrorNetworkProblem, Rejected,
+        "this peer has as much stored here as it may, try again later";
+    /// The recipient has had as many MMs within an hour as it may.
+    TooFrequent: "too-frequent", (451, 4, 7, 1), ErrorNetworkProblem, Rejected,
+        "too many messages for this recipient, try again later";
     /// The store does not answer; the peer keeps the MM and tries again.
     Unavailable: "unavailable", (451, 4, 3, 0), ErrorNetworkProblem, Rejected, "cannot store now, try again later";
     /// The peer refused it for good.

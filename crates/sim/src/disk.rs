@@ -272,6 +272,10 @@ impl Store for Disk {
         self.memory()?.maintain(now, budget)
     }
 
+    fn stored_by(&self, owner: &str) -> u64 {
+        self.lock().memory.stored_by(owner)
+    }
+
     fn health(&self) -> Health {
         let state = self.lock();
         Health { failed: state.failed.clone(), ..state.memory.health() }

@@ -54,7 +54,7 @@ fn accept(store: &Embedded, id: MmId, n: u64, body: &[u8], full: bool) {
         need: Vec::new(),
         ops: vec![
             Op::PutLedger { id, ledger: body[..600].to_vec(), wake: None },
-            Op::KeepContent { id, content },
+            Op::KeepContent { id, content, owner: "b".into() },
             Op::Enqueue(entry(id, n)),
         ],
     };

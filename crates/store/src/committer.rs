@@ -413,7 +413,7 @@ impl Committer {
         self.release().map_err(|why| Undone::Unsure(why.to_string()))?;
         self.unsettled += durable.len();
         self.desk.note(durable.iter().map(|index| &*batches[*index]));
-        self.queues = closed.committed();
+        self.queues = closed.committed(&self.log);
         for (index, result) in fresh {
             results[index] = Some(result);
         }

@@ -75,6 +75,7 @@ impl Embedded {
         journal.rewind(opened.run, opened.sequence);
         let body = folder.join("body");
         let log = Arc::new(Log::open(&body, lock, &options, disk.clone(), opened.run, &opened.segments)?);
+        log.owners.change(opened.owners);
         // The names of what was just made, the folder's own included.
         let io = |why| OpenError::Io { path: folder.to_owned(), doing: "flush the folder", why };
         disk.sync_folder(folder).map_err(io)?;
@@ -293,6 +294,10 @@ impl Store for Embedded {
         }
         self.log.close_idle();
         Ok(maintained)
+    }
+
+    fn stored_by(&self, owner: &str) -> u64 {
+        self.log.owners.of(owner)
     }
 
     fn health(&self) -> Health {

@@ -169,6 +169,7 @@ impl Pair {
                         OpSpec::Keep(m, c) => Op::KeepContent {
                             id: mm((*m).into()),
                             content: of(self.contents[*c as usize].as_ref()?),
+                            owner: ["", "b", "c"][usize::from(*m % 3)].into(),
                         },
                         OpSpec::Drop(m) => Op::DropContent { id: mm((*m).into()) },
                         OpSpec::Enqueue(q, m, p, d, a) => Op::Enqueue(Entry {

@@ -169,7 +169,7 @@ fn a_failed_flush_is_never_tried_again() {
     assert!(matches!(arrive(&store, 1, 10), Err(StoreError::Unavailable(_))));
     assert!(matches!(store.content_writer(None), Err(StoreError::Unavailable(_))));
     let content = early.finish().unwrap();
-    let ops = vec![put(2), Op::KeepContent { id: mm(2), content }];
+    let ops = vec![put(2), Op::KeepContent { id: mm(2), content, owner: "b".into() }];
     assert!(matches!(commit(&store, vec![], ops), Err(StoreError::Unavailable(_))));
     assert_eq!(store.ledger(mm(1)), Ok(None), "reading goes on");
     drop(store);

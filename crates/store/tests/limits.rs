@@ -78,7 +78,7 @@ fn a_low_disk_refuses_content_and_nothing_else() {
     let store = open(folder.path(), Options { disk_free_min: u64::MAX, ..small() });
     assert!(matches!(store.content_writer(Some(10)), Err(StoreError::Full(_))));
     let content = store.ledger(mm(0)).unwrap().unwrap().content.unwrap();
-    let keep = Op::KeepContent { id: mm(7), content };
+    let keep = Op::KeepContent { id: mm(7), content, owner: "b".into() };
     assert!(matches!(commit(&store, vec![], vec![put(7), keep]), Err(StoreError::Full(_))));
     assert_eq!(store.ledger(mm(7)), Ok(None));
     let held = entry("peer.example", 1, 0);

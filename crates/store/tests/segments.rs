@@ -77,7 +77,7 @@ fn an_old_reference_never_shows_a_new_content() {
     }
     assert!(matches!(read(&store, &old), Err(StoreError::Corrupt(_))));
     assert!(matches!(store.extents(&old, 0), Err(StoreError::Corrupt(_))));
-    let keep = Op::KeepContent { id: mm(50), content: old };
+    let keep = Op::KeepContent { id: mm(50), content: old, owner: "b".into() };
     assert!(matches!(commit(&store, vec![], vec![put(50), keep]), Err(StoreError::Unavailable(_))));
     assert_eq!(store.ledger(mm(50)), Ok(None));
 }
@@ -114,7 +114,7 @@ fn a_finished_content_waits_for_its_batch() {
         remove(&store, n);
         store.maintain(at(0), HOUR).unwrap();
     }
-    let ops = vec![put(1000), Op::KeepContent { id: mm(1000), content: waiting.clone() }];
+    let ops = vec![put(1000), Op::KeepContent { id: mm(1000), content: waiting.clone(), owner: "b".into() }];
     assert_eq!(commit(&store, vec![], ops), Ok(Outcome::Done));
     assert!(read(&store, &waiting).unwrap() == octets(1000, 20_000));
 }
@@ -158,7 +158,7 @@ fn holes_are_punched_where_little_lives() {
     let content = store.ledger(mm(20)).unwrap().unwrap().content.unwrap();
     let ops = vec![
         Op::DropContent { id: mm(20) },
-        Op::KeepContent { id: mm(21), content: content.clone() },
+        Op::KeepContent { id: mm(21), content: content.clone(), owner: "b".into() },
         put(21),
     ];
     assert_eq!(commit(&store, vec![], ops), Ok(Outcome::Done));
@@ -221,10 +221,10 @@ fn big_and_crumbled_contents() {
     let empty = store.content_writer(Some(0)).unwrap().finish().unwrap();
     let ops = vec![
         put(1),
-        Op::KeepContent { id: mm(1), content: content.clone() },
-        Op::KeepContent { id: mm(2), content: crumbs },
+        Op::KeepContent { id: mm(1), content: content.clone(), owner: "b".into() },
+        Op::KeepContent { id: mm(2), content: crumbs, owner: "b".into() },
         put(2),
-        Op::KeepContent { id: mm(3), content: empty },
+        Op::KeepContent { id: mm(3), content: empty, owner: "b".into() },
         put(3),
     ];
     assert_eq!(commit(&store, vec![], ops), Ok(Outcome::Done));
@@ -284,4 +284,35 @@ fn many_write_and_commit_at_once() {
         assert_arrived(&store, n, (n as usize * 6131) % 14_000);
     }
     assert_eq!(store.drain(Topic::Charging, 0, 10_000).unwrap().len() as u64, 16 * EACH);
+}
+
+#[test]
+fn what_lives_in_somebodys_name_is_counted_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), small());
+    // What the log puts beside the octets counts as well: a little more than was written.
+    let about = |octets: u64, found: u64| (octets..octets + octets / 10 + 1000).contains(&found);
+    for n in 0..20 {
+        arrive(&store, n, 20_000).unwrap();
+    }
+    let ops = vec![
+        put(100),
+        Op::KeepContent {
+            id: mm(100),
+            content: write(&store, &octets(100, 5_000)).unwrap(),
+            owner: "c".into(),
+        },
+    ];
+    assert_eq!(commit(&store, vec![], ops), Ok(Outcome::Done));
+    assert!(about(400_000, store.stored_by("b")), "{}", store.stored_by("b"));
+    assert!(about(5_000, store.stored_by("c")), "{}", store.stored_by("c"));
+    assert_eq!((store.stored_by("d"), store.stored_by("")), (0, 0));
+    (0..10).for_each(|n| remove(&store, n));
+    let half = store.stored_by("b");
+    assert!(about(200_000, half), "{half}");
+    drop(store);
+    let store = open(folder.path(), small());
+    assert_eq!(store.stored_by("b"), half);
+    (10..20).for_each(|n| remove(&store, n));
+    assert_eq!(store.stored_by("b"), 0);
 }

@@ -150,6 +150,7 @@ pub async fn peers(parts: &Parts) -> anyhow::Result<Value> {
         let link = config.links.iter().find(|l| l.peer == state.peer);
         let tls = link.map(|l| l.tls.mode).unwrap_or_default();
         let mut row = view::peer(&state, depth, incoming, tls);
+        row["stored"] = parts.store.stored_by(state.peer.as_str()).into();
         let hits = parts.dock.paces.hits(&state.peer);
         row["slowed"] = hits.slowed.into();
         row["refused_for_pace"] = hits.refused.into();

@@ -24,6 +24,7 @@ pub(super) struct LimitsPart {
     duplicates_kept: Option<Span>,
     history_kept: Option<Span>,
     in_flight_max: Option<usize>,
+    recipient_rate_max: Option<u32>,
     idle: Option<Span>,
     content_idle: Option<Span>,
     content_rate_min: Option<ByteSize>,
@@ -80,6 +81,7 @@ pub(super) fn heart_limits(part: &LimitsPart) -> Limits {
         duplicates_kept: or(part.duplicates_kept, standard.duplicates_kept),
         history_kept: or(part.history_kept, standard.history_kept),
         in_flight_max: part.in_flight_max.unwrap_or(standard.in_flight_max).max(1),
+        recipient_rate_max: part.recipient_rate_max.filter(|most| *most > 0),
     }
 }
 

@@ -165,6 +165,7 @@ pub(super) struct PeerPart {
     connections_max: Option<usize>,
     sessions_max: Option<usize>,
     mails_per_second: Option<u32>,
+    stored_max: Option<ByteSize>,
     octets_per_second: Option<ByteSize>,
     #[serde(default)]
     one_message_per_connection: bool,
@@ -483,6 +484,7 @@ fn peer(part: &PeerPart, resolvers: &[SocketAddr], tls: LinkTls) -> Result<(Peer
         number_plan: plan(&part.numbers)?,
         transit: Transit::default(), // when all peers are known
         profile: part.profile.build()?,
+        stored_max: part.stored_max.map(|size| size.0),
     };
     let link = Link {
         peer: name,

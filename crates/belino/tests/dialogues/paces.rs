@@ -120,3 +120,69 @@ fn paces_are_checked() {
         "{said}"
     );
 }
+
+#[test]
+fn threat_14_a_peer_has_no_more_stored_here_than_agreed() {
+    let setup = Setup {
+        b: "stored_max = \"100KiB\"".into(),
+        more: "[metrics]\nlisten = [\"127.0.0.1:0\"]".into(),
+        ..Setup::default()
+    };
+    let mut world = World::with(setup);
+    let body = format!("--b1\r\nContent-Type: text/plain\r\n\r\n{}\r\n--b1--\r\n", "x".repeat(32_000));
+    let big = |n: u32| Fwd::ids(&format!("mm-{n}"), &format!("tx-{n}")).body(body.as_bytes());
+    let mut client = world.from_b();
+    for n in 0..3 {
+        assert!(client.forward(&big(n), &[U1]).starts_with("250"), "{n}");
+    }
+    let reply = client.forward(&big(3), &[U1]);
+    assert!(reply.starts_with("452 4.2.2"), "{reply}");
+    // It shows, and others are not concerned.
+    let stored = world.json(&["peer", "b"])[0]["stored"].as_u64().unwrap();
+    assert!((96_000..110_000).contains(&stored), "{stored}");
+    assert_eq!(crate::metrics::scrape(&world)["belino_stored_bytes{peer=\"b\"}"], stored as f64);
+    let from = format!("{C1}/TYPE=PLMN@mms.c.example");
+    let fwd = big(9).set("From", C1).set("Sender", &from);
+    let fwd = fwd.set("X-Mms-Originator-System", "system-user@mms.c.example");
+    assert!(world.from_c().mail(&from, &[&at_a(U1)], &fwd.mail()).starts_with("250"));
+    // A restart forgets nothing of it.
+    world.restart();
+    let mut client = world.from_b();
+    assert!(client.forward(&big(3), &[U1]).starts_with("452 4.2.2"));
+    // A response needs no room.
+    let res = response("nothing-of-ours", "Ok", &[]);
+    assert!(
+        client.mail("system-user@mms.b.example", &["system-user@mms.a.example"], &res).starts_with("250")
+    );
+    // What is done makes room.
+    let id = world.mailbox(U1).iter().find(|m| m["message_id"] == "mm-0").unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(world.cli(&["mailbox", "delete", &id]).status.success());
+    assert!(client.forward(&big(3), &[U1]).starts_with("250"));
+}
+
+#[test]
+fn threat_14_a_recipient_takes_so_many_within_an_hour() {
+    let world = World::with(Setup { limits: "recipient_rate_max = 3".into(), ..Setup::default() });
+    let mut client = world.from_b();
+    let status = |world: &World| world.b.mail().must("X-Mms-Request-Status-Code");
+    for n in 0..3 {
+        assert!(client.forward(&Fwd::ids(&format!("mm-{n}"), &format!("tx-{n}")), &[U1]).starts_with("250"));
+        assert_eq!(status(&world), "Ok");
+        // Said again it is a repeat, and does not count.
+        assert!(client.forward(&Fwd::ids(&format!("mm-{n}"), &format!("tx-{n}")), &[U1]).starts_with("250"));
+        assert_eq!(status(&world), "Ok");
+    }
+    // Accepted by SMTP, refused in the response; the other recipient has it.
+    assert!(client.forward(&Fwd::ids("mm-3", "tx-3"), &[U1, U2]).starts_with("250"));
+    let mut statuses = [status(&world), status(&world)];
+    statuses.sort();
+    assert_eq!(statuses, ["Error-network-problem", "Ok"]);
+    assert_eq!((world.mailbox(U1).len(), world.mailbox(U2).len()), (3, 1));
+    // Later the same mail succeeds, and the other one has it once.
+    world.advance("21m");
+    assert!(world.from_b().forward(&Fwd::ids("mm-3", "tx-3"), &[U1, U2]).starts_with("250"));
+    assert_eq!((world.mailbox(U1).len(), world.mailbox(U2).len()), (4, 1));
+}

@@ -209,9 +209,15 @@ fn required_tls_never_goes_on_in_the_clear() {
     ] {
         let (world, id, heard) = errand(&a, &tls, starttls);
         shut(&world, "b", why);
-        let heard = heard.lock().unwrap();
-        assert!(!heard.iter().any(|line| line.starts_with("MAIL")), "{heard:?}");
+        {
+            let heard = heard.lock().unwrap();
+            assert!(!heard.iter().any(|line| line.starts_with("MAIL")), "{heard:?}");
+        }
         assert_ne!(world.trace(&id)[0]["recipients"][0]["state"], "forwarded");
+        // Given up in the end, its history says what stood in the way.
+        world.advance("15d");
+        let history = world.trace(&id)[0]["history"].to_string();
+        assert!(history.contains("last trouble with the peer") && history.contains(why), "{history}");
     }
 }
 

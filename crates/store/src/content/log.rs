@@ -5,6 +5,7 @@
 //! Locks are taken in this order: active, segments, one segment's own. Files are touched under none of the first two,
 //! except that those who need room wait while a segment is made that could not be made ahead of need.
 
+use super::owners::Owners;
 use super::place::Place;
 use super::reader::Verified;
 use super::recent::Shelf;
@@ -53,6 +54,8 @@ pub(crate) struct Log {
     pub(super) shelf: Shelf,
     /// How many want dead room to stay as it is.
     holds: AtomicUsize,
+    /// In whose name content lives.
+    pub(crate) owners: Owners,
 }
 
 /// As long as this is there no dead room is used again, given back or removed.
@@ -127,6 +130,7 @@ impl Log {
             low: AtomicBool::new(false),
             unasked: AtomicU64::new(0),
             verified: Verified::default(),
+            owners: Owners::default(),
             shelf: Shelf::new(SHELF_OCTETS),
             holds: AtomicUsize::new(0),
         })

@@ -8,6 +8,7 @@
 //! records that nobody names: they are dead, as are those of writers that gave up.
 
 mod log;
+mod owners;
 mod place;
 mod reader;
 mod recent;

@@ -40,11 +40,12 @@ fn write_op(op: &Op, out: &mut Vec<u8>) {
             out.push(2);
             mm(*id, out);
         }
-        Op::KeepContent { id, content } => {
-            out.push(3);
+        Op::KeepContent { id, content, owner } => {
+            out.push(12);
             mm(*id, out);
             number(content.len, out);
             octets(&content.locator, out);
+            octets(owner.as_bytes(), out);
         }
         Op::DropContent { id } => {
             out.push(4);
@@ -140,9 +141,12 @@ impl<'a> Rest<'a> {
                 Op::PutLedger { id, ledger, wake }
             }
             2 => Op::RemoveLedger { id: self.mm()? },
-            3 => {
+            // 3: as it was before content had owners.
+            kind @ (3 | 12) => {
                 let (id, len) = (self.mm()?, self.number()?);
-                Op::KeepContent { id, content: ContentRef { len, locator: self.octets()?.into() } }
+                let content = ContentRef { len, locator: self.octets()?.into() };
+                let owner = if kind == 12 { self.text()?.into() } else { "".into() };
+                Op::KeepContent { id, content, owner }
             }
             4 => Op::DropContent { id: self.mm()? },
             5 => Op::Enqueue(self.entry()?),
@@ -261,9 +265,9 @@ mod tests {
                 wake
             }),
             mm().prop_map(|id| Op::RemoveLedger { id }),
-            (mm(), any::<u64>(), octets()).prop_map(|(id, len, locator)| Op::KeepContent {
-                id,
-                content: ContentRef { len, locator: locator.into() }
+            (mm(), any::<u64>(), octets(), "[a-z]{0,3}").prop_map(|(id, len, locator, owner)| {
+                let content = ContentRef { len, locator: locator.into() };
+                Op::KeepContent { id, content, owner: owner.into() }
             }),
             mm().prop_map(|id| Op::DropContent { id }),
             entry().prop_map(Op::Enqueue),

@@ -42,6 +42,8 @@ pub(crate) struct Group<'a> {
     topics: BTreeMap<Topic, u64>,
     /// Living octets of the segments that changed: (generation, octets).
     segments: BTreeMap<u32, (u64, i64)>,
+    /// By how much what lives in somebody's name has changed.
+    owners: HashMap<Arc<str>, i64>,
     /// Keeps the segments of new content until the transaction is over.
     pins: Vec<Arc<Segment>>,
 }
@@ -65,7 +67,9 @@ impl<'a> Group<'a> {
         log: Option<&'a Log>,
         queues: HashMap<Arc<str>, i64>,
     ) -> Self {
-        Self { connection, log, queues, topics: BTreeMap::new(), segments: BTreeMap::new(), pins: Vec::new() }
+        let (topics, segments) = (BTreeMap::new(), BTreeMap::new());
+        let (owners, pins) = (HashMap::new(), Vec::new());
+        Self { connection, log, queues, topics, segments, owners, pins }
     }
 
     /// Apply ops whose needs were met when the journal took them.
@@ -171,10 +175,10 @@ impl<'a> Group<'a> {
                 self.connection.prepare_cached("DELETE FROM tag WHERE mm = ?")?.execute([Id::of(*id)])?;
                 self.connection.prepare_cached("DELETE FROM entry WHERE mm = ?")?.execute([Id::of(*id)])?;
             }
-            Op::KeepContent { id, content } => {
+            Op::KeepContent { id, content, owner } => {
                 self.drop_content(mms, *id)?;
                 let place = kept.next().unwrap_or_else(|| unreachable!("one place for each KeepContent"));
-                self.count(&place, *id, 1)?;
+                self.count(&place, *id, Some(owner))?;
                 let mm = self.mm(mms, *id)?;
                 (mm.content, mm.content_changed) = (Some(content.clone()), true);
             }
@@ -294,7 +298,7 @@ impl<'a> Group<'a> {
         match Place::parse(&content) {
             Some(place) => {
                 self.log.inspect(|log| log.forget_recent(place.content));
-                self.count(&place, id, -1)
+                self.count(&place, id, None)
             }
             None => {
                 tracing::error!(%id, "the place of a dropped content cannot be read; its room is not freed");
@@ -303,17 +307,24 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Count the octets of a content in its segments, as kept (1) or dropped (-1).
-    fn count(&mut self, place: &Place, id: MmId, sign: i64) -> Result<()> {
+    /// Count the octets of a content in its segments, as kept in somebody's name, or as dropped.
+    fn count(&mut self, place: &Place, id: MmId, kept_by: Option<&Arc<str>>) -> Result<()> {
+        let sign = if kept_by.is_some() { 1 } else { -1 };
         for (run, len) in place.extents() {
-            if sign > 0 {
-                let sql = "INSERT OR REPLACE INTO extent(segment, start, mm, len) VALUES (?, ?, ?, ?)";
+            let owner: Option<Arc<str>> = if let Some(owner) = kept_by {
+                let sql =
+                    "INSERT OR REPLACE INTO extent(segment, start, mm, len, owner) VALUES (?, ?, ?, ?, ?)";
                 let mut insert = self.connection.prepare_cached(sql)?;
-                insert.execute(params![run.segment, run.offset, Id::of(id), len])?;
+                insert.execute(params![run.segment, run.offset, Id::of(id), len, &**owner])?;
+                Some(owner.clone())
             } else {
-                let sql = "DELETE FROM extent WHERE segment = ? AND start = ? AND mm = ?";
+                let sql = "DELETE FROM extent WHERE segment = ? AND start = ? AND mm = ? RETURNING owner";
                 let mut delete = self.connection.prepare_cached(sql)?;
-                delete.execute(params![run.segment, run.offset, Id::of(id)])?;
+                let named = params![run.segment, run.offset, Id::of(id)];
+                delete.query_row(named, |row| row.get(0)).optional()?
+            };
+            if let Some(owner) = owner.filter(|owner| !owner.is_empty()) {
+                *self.owners.entry(owner).or_default() += sign * len as i64;
             }
             let counted = self.segments.entry(run.segment).or_insert((run.generation, 0));
             // Only in a journal that is read again can a segment die and live anew within one group.
@@ -445,7 +456,7 @@ impl<'a> Group<'a> {
             self.connection.prepare_cached(sql)?.execute(params![id, generation, live])?;
             living.push((segment, live));
         }
-        Ok(Closed { queues: self.queues, living, _pins: self.pins })
+        Ok(Closed { queues: self.queues, living, owners: self.owners, _pins: self.pins })
     }
 }
 
@@ -498,12 +509,14 @@ pub(crate) fn repeat(connection: &Connection, groups: &[(u64, Vec<Op>)]) -> std:
 pub(crate) struct Closed {
     pub(crate) queues: HashMap<Arc<str>, i64>,
     living: Vec<(Arc<Segment>, u64)>,
+    owners: HashMap<Arc<str>, i64>,
     _pins: Vec<Arc<Segment>>,
 }
 
 impl Closed {
     /// The commit is durable.
-    pub(crate) fn committed(self) -> HashMap<Arc<str>, i64> {
+    pub(crate) fn committed(self, log: &Log) -> HashMap<Arc<str>, i64> {
+        log.owners.change(self.owners);
         for (segment, live) in &self.living {
             segment.live.store(*live, Ordering::Release);
         }

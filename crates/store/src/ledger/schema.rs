@@ -8,14 +8,16 @@ use crate::content::OldSegment;
 use crate::journal::Recorded;
 use crate::options::OpenError;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// "Beln": says whose database this is.
 pub(crate) const APPLICATION: i32 = 0x4265_6c6e;
 
 /// What must run, in order, to bring a ledger from schema n to n + 1.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, SECOND];
 
 /// Rows of `mm` are big, so that table has a row number and an index; all others are small and clustered by what they
 /// are looked up with.
@@ -62,12 +64,17 @@ const FIRST: &str = "
     CREATE TABLE topic(topic INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 ";
 
+/// In whose name content lives.
+const SECOND: &str = "ALTER TABLE extent ADD COLUMN owner TEXT NOT NULL DEFAULT '';";
+
 /// What a store finds when it opens.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
     /// How often the folder was opened, this time included.
     pub(crate) run: u64,
     pub(crate) segments: Vec<OldSegment>,
+    /// Octets that live in somebody's name.
+    pub(crate) owners: HashMap<Arc<str>, i64>,
     /// How far it follows the journal.
     pub(crate) sequence: u64,
 }
@@ -86,7 +93,8 @@ pub(crate) fn open(path: &Path, recorded: &Recorded) -> Result<Opened, OpenError
     migrate(&mut connection, path)?;
     let sequence = catch_up(&mut connection, path, recorded)?;
     let (run, segments) = enter(&connection).map_err(ledger)?;
-    Ok(Opened { connection, run, segments, sequence })
+    let owners = owners(&connection).map_err(ledger)?;
+    Ok(Opened { connection, run, segments, owners, sequence })
 }
 
 /// Put into the ledger what was durable in the journal only.
@@ -150,6 +158,13 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
         step.commit().map_err(ledger)?;
     }
     Ok(())
+}
+
+/// Octets that live in somebody's name.
+fn owners(connection: &Connection) -> rusqlite::Result<HashMap<Arc<str>, i64>> {
+    let sql = "SELECT owner, sum(len) FROM extent WHERE owner <> '' GROUP BY owner";
+    let mut rows = connection.prepare(sql)?;
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// Count this opening, and read what is counted of segments.

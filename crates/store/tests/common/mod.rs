@@ -82,7 +82,7 @@ pub fn arrive(store: &dyn Store, n: u64, len: usize) -> Result<Outcome, StoreErr
         vec![need],
         vec![
             put(n),
-            Op::KeepContent { id: mm(n), content },
+            Op::KeepContent { id: mm(n), content, owner: "b".into() },
             Op::Enqueue(entry("peer.example", n, 0)),
             Op::PutTag { id: mm(n), tag: tag(n) },
             Op::Emit { topic: Topic::Charging, data: n.to_be_bytes().to_vec() },

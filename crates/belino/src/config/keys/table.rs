@@ -157,6 +157,11 @@ pub const TABLES: &[Table] = &[
                 r#"content that it may send, such as `"10MiB"`; what is beyond is read later"#,
             ),
             row(
+                &["stored_max"],
+                Words("no limit"),
+                r#"octets of content of MMs from it that may wait here at once, such as `"20GiB"`; one more is answered `452` and stays with the peer"#,
+            ),
+            row(
                 &["one_message_per_connection"],
                 Computed(|c| code(c.links[0].one_message_per_connection)),
                 "for servers that lose their way after the first mail",
@@ -523,6 +528,11 @@ pub const TABLES: &[Table] = &[
                 &["in_flight_max"],
                 Computed(|c| c.house.limits.in_flight_max.to_string()),
                 "errands on their way to one peer at once",
+            ),
+            row(
+                &["recipient_rate_max"],
+                Words("no limit"),
+                "MMs from peers for one local recipient within an hour; one more is refused in the response with `Error-network-problem`, after which its sender may try again",
             ),
             row(
                 &["idle", "content_idle"],

@@ -292,9 +292,9 @@ impl Writer {
     /// Look at the files: where does the outbox go on?
     fn begin(&self, folder: &std::path::Path) -> anyhow::Result<u64> {
         let last = files::recover(folder)?;
-        let number = last.as_ref().map_or(0, Row::number);
+        let number = last.number;
         let first = self.store.drain(Topic::Charging, 0, 1)?.first().map(|(first, _)| *first);
-        let cursor = match (first, &last) {
+        let cursor = match (first, &last.row) {
             // Nothing waits. Wherever the outbox goes on, it is new.
             (None, _) => 0,
             (Some(first), Some(last)) if first <= number => {
@@ -313,6 +313,7 @@ impl Writer {
                     first - 1
                 }
             }
+            (Some(first), None) if first <= number => number,
             (Some(first), _) => {
                 if number > 0 && first > number + 1 {
                     tracing::error!(

@@ -152,11 +152,26 @@ fn remember(folder: &Path, last: &Row) -> anyhow::Result<()> {
     flush_folder(folder)
 }
 
+/// How far the files go.
+#[derive(Clone, Debug, Default)]
+pub struct Last {
+    /// Number of the last record that is in them; 0 if there is none.
+    pub number: u64,
+    /// The record itself, where it is known.
+    pub row: Option<Row>,
+}
+
+impl From<Row> for Last {
+    fn from(row: Row) -> Self {
+        Self { number: row.number(), row: Some(row) }
+    }
+}
+
 /// The last record that was written in this folder. What a crash left open is cut to its last whole record and closed.
 ///
 /// # Errors
 /// Something cannot be read, or not be closed.
-pub fn recover(folder: &Path) -> anyhow::Result<Option<Row>> {
+pub fn recover(folder: &Path) -> anyhow::Result<Last> {
     make(folder)?;
     let mut sets: BTreeMap<String, Vec<(Format, bool)>> = BTreeMap::new();
     let listed = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -168,23 +183,24 @@ pub fn recover(folder: &Path) -> anyhow::Result<Option<Row>> {
         let Some(format) = Format::named(format) else { continue };
         sets.entry(stem.to_owned()).or_default().push((format, open));
     }
-    let mut last = read_last(folder)?;
+    let mut last = read_last(folder)?.map(Last::from);
     let newest = sets.keys().next_back().cloned();
     for (stem, files) in sets {
         let is_open = files.iter().any(|(_, open)| *open);
         // Without `.last` the newest closed file tells.
         if is_open {
             let found = recover_set(folder, &stem, &files)?;
-            // Once it has begun to get its final names, `.last` is about this set; else it is about one before.
+            // Once it has begun to get its final names, `.last` is about this set. Else it may be about one before; and if it is
+            // about this one, the set counts, from which the disk may have lost what it had taken.
             let begun = files.iter().any(|(_, open)| !open);
-            last = if begun { last.or(found) } else { found.or(last) };
+            last = if begun { last.or(Some(found)) } else { Some(found) };
         } else if last.is_none() && Some(&stem) == newest.as_ref() {
             let file = path(folder, &stem, files[0].0, false);
             let octets = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            last = files[0].0.whole(&octets, None).pop().map(|(row, _)| row);
+            last = files[0].0.whole(&octets, None).pop().map(|(row, _)| row.into());
         }
     }
-    Ok(last)
+    Ok(last.unwrap_or_default())
 }
 
 fn read_last(folder: &Path) -> anyhow::Result<Option<Row>> {
@@ -202,8 +218,8 @@ fn read_last(folder: &Path) -> anyhow::Result<Option<Row>> {
     }
 }
 
-/// Cut the files of a set to what all of them have, and close them. The last record, if any is whole.
-fn recover_set(folder: &Path, stem: &str, files: &[(Format, bool)]) -> anyhow::Result<Option<Row>> {
+/// Cut the files of a set to what all of them have, and close them. How far they go then.
+fn recover_set(folder: &Path, stem: &str, files: &[(Format, bool)]) -> anyhow::Result<Last> {
     let mut whole: Vec<(Format, bool, Vec<Ended>)> = Vec::new();
     let first = stem[PREFIX.len()..].split('-').next().and_then(|number| number.parse().ok());
     for (format, open) in files {
@@ -214,6 +230,11 @@ fn recover_set(folder: &Path, stem: &str, files: &[(Format, bool)]) -> anyhow::R
     let common = whole.iter().map(|(.., rows)| rows.len()).min().unwrap_or(0);
     let begun = whole.iter().any(|(_, open, _)| !open);
     let last = whole[0].2.get(common.wrapping_sub(1)).map(|(row, _)| row.clone());
+    if !begun && last.is_none() && read_last(folder)?.is_some_and(|row| Some(row.number()) >= first) {
+        // It tells of records that are gone; the store still has them.
+        std::fs::remove_file(folder.join(LAST)).context("cannot remove .last")?;
+        flush_folder(folder)?;
+    }
     for (format, open, rows) in &whole {
         if !open {
             continue;
@@ -232,7 +253,9 @@ fn recover_set(folder: &Path, stem: &str, files: &[(Format, bool)]) -> anyhow::R
         }
         opened.sync_all().with_context(|| format!("cannot flush {}", file.display()))?;
     }
-    let Some(last) = last else { return Ok(None) };
+    let Some(last) = last else {
+        return Ok(Last { number: first.unwrap_or(1).saturating_sub(1), row: None });
+    };
     if !begun {
         remember(folder, &last)?;
     }
@@ -242,7 +265,7 @@ fn recover_set(folder: &Path, stem: &str, files: &[(Format, bool)]) -> anyhow::R
         }
     }
     flush_folder(folder)?;
-    Ok(Some(last))
+    Ok(last.into())
 }
 
 /// A record, and the octet where it ends.

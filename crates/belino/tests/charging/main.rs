@@ -1,6 +1,6 @@
 //! The forms of charging records: whatever a record holds, each form gives it back; whatever a file holds, nothing panics.
 
-use belino::charging::files::Reader;
+use belino::charging::files::{Reader, Set, recover};
 use belino::charging::record::Row;
 use belino::charging::{Format, ber};
 use mms::{
@@ -199,4 +199,87 @@ fn the_module_names_each_field_with_its_tag() {
         }
         assert_eq!(body.lines().filter(|line| line.contains('[')).count(), named, "{set}");
     }
+}
+
+/// Five records in a set that was closed, and put back to the moment before some of its files got their final names.
+fn closing(open_again: &[Format]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let record = Record {
+        kind: RecordType::Mmo4frs,
+        at: Timestamp::from_seconds(1_741_083_330),
+        originator_rs: "mms.a.example".into(),
+        recipient_rs: "mms.b.example".into(),
+        message_id: "mm-1".into(),
+        version: None,
+        about: About::Response { status: RequestStatus::Ok, text: None },
+    };
+    let rows: Vec<Row> = (6..=10).map(|number| Row::of(number, &record)).collect();
+    let mut set = Set::open(folder.path(), &Format::ALL, 6, record.at).unwrap();
+    set.write(&rows[..2]).unwrap();
+    set.write(&rows[2..]).unwrap();
+    set.close().unwrap();
+    for format in open_again {
+        std::fs::rename(name(&folder, *format, ""), name(&folder, *format, ".open")).unwrap();
+    }
+    folder
+}
+
+fn name(folder: &tempfile::TempDir, format: Format, end: &str) -> std::path::PathBuf {
+    folder.path().join(format!("mm4-0000000006-20250304T101530Z.{}{end}", format.as_str()))
+}
+
+/// Cut octets off the end of a file.
+fn cut(file: &std::path::Path, octets: u64) {
+    let opened = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+    opened.set_len(opened.metadata().unwrap().len().saturating_sub(octets)).unwrap();
+}
+
+/// How many records each format has under its final name.
+fn closed(folder: &tempfile::TempDir) -> Vec<usize> {
+    let count = |format: &Format| {
+        let octets = std::fs::read(name(folder, *format, "")).unwrap_or_default();
+        assert!(!name(folder, *format, ".open").exists());
+        Reader::new(*format, &octets).map(Result::unwrap).count()
+    };
+    Format::ALL.iter().map(count).collect()
+}
+
+#[test]
+fn a_crash_between_final_names_leaves_nothing_to_write_again() {
+    let folder = closing(&[Format::Csv, Format::Ber]);
+    assert_eq!(recover(folder.path()).unwrap().number, 10);
+    assert_eq!(closed(&folder), [5, 5, 5]);
+    assert_eq!(recover(folder.path()).unwrap().number, 10);
+}
+
+#[test]
+fn what_one_file_lost_is_cut_from_all() {
+    let folder = closing(&Format::ALL);
+    cut(&name(&folder, Format::Ber, ".open"), 1);
+    let last = recover(folder.path()).unwrap();
+    assert_eq!((last.number, last.row.map(|row| row.number())), (9, Some(9)));
+    assert_eq!(closed(&folder), [4, 4, 4]);
+    assert_eq!(recover(folder.path()).unwrap().number, 9, "and `.last` says so");
+}
+
+/// A disk that lost what it said it had: the set counts, whatever `.last` tells.
+#[test]
+fn a_set_that_is_gone_is_written_again() {
+    let folder = closing(&Format::ALL);
+    cut(&name(&folder, Format::Csv, ".open"), 100_000);
+    let last = recover(folder.path()).unwrap();
+    assert_eq!((last.number, last.row), (5, None));
+    assert_eq!(closed(&folder), [0, 0, 0]);
+    assert_eq!(recover(folder.path()).unwrap().number, 0, "nothing tells of records that are nowhere");
+}
+
+/// Closed files may be taken away; without `.last` the newest one tells.
+#[test]
+fn the_last_number_is_known_without_its_file_or_without_the_note() {
+    let folder = closing(&[]);
+    std::fs::remove_file(folder.path().join(".last")).unwrap();
+    assert_eq!(recover(folder.path()).unwrap().number, 10);
+    let folder = closing(&[]);
+    Format::ALL.iter().for_each(|format| std::fs::remove_file(name(&folder, *format, "")).unwrap());
+    assert_eq!(recover(folder.path()).unwrap().number, 10);
 }

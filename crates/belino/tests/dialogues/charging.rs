@@ -35,13 +35,19 @@ fn files(folder: &Path, format: &str) -> Vec<PathBuf> {
 
 /// The records in all files of a format, as `belino charging show` reads them.
 fn shown(world: &World, format: &str) -> Vec<Value> {
-    let files = files(&folder(world), format);
-    if files.is_empty() {
-        return Vec::new();
-    }
-    let mut args = vec!["charging", "show"];
-    args.extend(files.iter().map(|file| file.to_str().unwrap()));
-    world.json(&args)
+    // A file that is closed at this moment has another name the next one, and one that is written may end in half a record.
+    world.until("the files can be read", |world| {
+        let files = files(&folder(world), format);
+        if files.is_empty() {
+            return Some(Vec::new());
+        }
+        let mut args = vec!["--json", "charging", "show"];
+        args.extend(files.iter().map(|file| file.to_str().unwrap()));
+        let output = world.cli(&args);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let records = || text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        output.status.success().then(records)
+    })
 }
 
 /// Wait until so many records are written.

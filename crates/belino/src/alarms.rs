@@ -69,7 +69,7 @@ pub async fn alarms(parts: &Parts) -> Vec<Alarm> {
         let (name, subject) = (state.peer.as_str(), format!("peer {}", state.peer));
         let queue = queues.get(&state.peer).copied().unwrap_or_default();
         if state.paused {
-            let what = format!("Peer {name} is paused; {} wait in its queue.", queue.queued);
+            let what = format!("Peer {name} is paused; its queue holds {}.", queue.queued);
             found.push(alarm(
                 Severity::Warning,
                 &*subject,
@@ -91,7 +91,7 @@ pub async fn alarms(parts: &Parts) -> Vec<Alarm> {
             found.push(alarm(severity, &*subject, what, next));
         } else if queue.overdue >= OVERDUE && !state.paused {
             let what = format!(
-                "{} errands wait for peer {name}; the first has been due for {} min.",
+                "The queue for peer {name} holds {}; the first has been due for {} min.",
                 queue.queued,
                 queue.overdue.as_secs() / 60
             );

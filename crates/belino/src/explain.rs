@@ -148,7 +148,7 @@ fn of_recipient(ledger: &Ledger, peers: &[PeerState], now: Timestamp, place: usi
     let to = name(peer);
     match recipient.state {
         RecipientState::Failed | RecipientState::Refused | RecipientState::Expired => {
-            failed(ledger, place, peer)
+            failed(ledger, peers, place, peer)
         }
         RecipientState::Unconfirmed => {
             let times = transaction.map_or(0, |t| t.resends) + 1;
@@ -287,7 +287,7 @@ fn waits(
 }
 
 /// It failed: why?
-fn failed(ledger: &Ledger, place: usize, peer: Option<&PeerName>) -> Cause {
+fn failed(ledger: &Ledger, peers: &[PeerState], place: usize, peer: Option<&PeerName>) -> Cause {
     let recipient = &ledger.recipients[place];
     let said = recipient.text.as_ref().map(|t| t.as_str()).unwrap_or_default();
     let told = last(ledger, place, &[What::Failed, What::Expired, What::Refused, What::Operator]);
@@ -322,10 +322,16 @@ fn failed(ledger: &Ledger, place: usize, peer: Option<&PeerName>) -> Cause {
             )
         }
         Reason::GaveUp => {
-            let last = last(ledger, place, &[What::Deferred]).map_or(words, |m| m.text.as_str());
+            // That no connection can be had counts against the peer, and stands at its gate.
+            let gate = peers.iter().find(|p| Some(&p.peer) == peer).map(|p| &p.gate);
+            let last = match (last(ledger, place, &[What::Deferred]), gate) {
+                (Some(moment), _) => moment.text.as_str(),
+                (None, Some(Gate::Shut { why, .. })) => why,
+                (None, _) => words,
+            };
             cause(
                 3,
-                format!("Peer {to} could not be brought it in the time that we try; the last trouble was{}.", quoted(last)),
+                format!("It could not be brought to peer {to} in the time that we try; the last trouble{}.", quoted(last)),
                 trouble_with(last, to).unwrap_or_else(|| {
                     format!("See whether {to} can be reached now; the sender has to send again.")
                 }),

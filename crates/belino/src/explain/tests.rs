@@ -130,6 +130,12 @@ fn an_expired_certificate() {
     ledger.recipients[0].reason = Some(Reason::GaveUp);
     ledger.history.push(moment(What::Deferred, "the peer's certificate has expired"));
     expect(&told(&ledger, &[]), &["in the time that we try", "has expired"], &["renew"]);
+    ledger.history.clear();
+    expect(
+        &told(&ledger, &shut("Connection refused")),
+        &["in the time that we try", "refused"],
+        &["Nothing listens"],
+    );
 }
 
 #[test]

@@ -35,7 +35,9 @@ fuzz_target!(|data: &[u8]| {
                 let again: MailPath = path.to_string().parse().unwrap_or_else(|e| panic!("{path}: {e}"));
                 assert_eq!(again, path);
             }
-            Event::NeedMore | Event::Ended(_) => break,
+            // Data may be commands that lead on to content, whose verdict is awaited.
+            Event::ContentEnds { .. } => session.accept(),
+            Event::NeedMore | Event::Ended(_) | Event::Undecided => break,
             _ => {}
         }
     }

@@ -339,6 +339,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
     let locals = file.local.iter().map(|part| local(part, &hooks)).collect::<Result<Vec<_>, _>>()?;
     let http = http::build(&file.http, &file.application, &file.webhook, &locals, path.parent())?;
     let console = console::build(&file.console, path.parent())?;
+    let searched = !console.listen.is_empty();
     let charging = file.charging.as_ref().map(|part| charging(part, path.parent())).transpose()?;
     let house = House {
         number_plan: plan(&file.numbers)?,
@@ -369,7 +370,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         http,
         console,
         metrics: metrics::build(file.metrics),
-        search: search::build(&file.search),
+        search: search::build(&file.search, searched),
         charging,
     })
 }

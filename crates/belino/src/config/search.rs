@@ -8,7 +8,7 @@ pub(super) struct SearchPart {
     index: Option<bool>,
 }
 
-/// Whether it is kept.
-pub(super) fn build(part: &SearchPart) -> bool {
-    part.index.unwrap_or(false)
+/// Whether it is kept: where somebody may search, unless it is turned off.
+pub(super) fn build(part: &SearchPart, console_listens: bool) -> bool {
+    part.index.unwrap_or(console_listens)
 }

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 /// Octets of a picture with something on it.
 const PICTURE: &[u8] = include_bytes!("../../assets/picture.jpg");
 
-/// An index, and a peer at whose port nobody listens.
-const MORE: &str = "[search]\nindex = true\n\n[[peer]]\nname = \"d\"\ndomains = [\"mms.d.example\"]\n\
+/// A peer at whose port nobody listens.
+const MORE: &str = "[[peer]]\nname = \"d\"\ndomains = [\"mms.d.example\"]\n\
                     hosts = [\"127.0.0.9:9\"]\nfrom = [\"127.0.0.9\"]\nprefixes = [\"+1202555013\"]\n";
 
 /// A relay at which things have gone well and badly.

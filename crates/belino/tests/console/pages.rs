@@ -263,12 +263,12 @@ fn a_peers_own_words_are_on_its_page_with_what_to_do() {
 
 #[test]
 fn lists_go_on_page_by_page() {
-    pages_of(&Desk::new());
+    pages_of(&Desk::with(Setup { more: "[search]\nindex = false\n".into(), ..Setup::default() }, ""));
 }
 
 #[test]
 fn lists_out_of_the_index_go_on_page_by_page() {
-    pages_of(&Desk::with(Setup { more: "[search]\nindex = true\n".into(), ..Setup::default() }, ""));
+    pages_of(&Desk::new());
 }
 
 fn pages_of(desk: &Desk) {

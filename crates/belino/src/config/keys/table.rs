@@ -340,7 +340,7 @@ pub const TABLES: &[Table] = &[
         name: "[search]",
         rows: &[row(
             &["index"],
-            Computed(|c| format!("`{}`", c.search)),
+            Words("`true` where `[console]` listens, else `false`"),
             "keep an index by address, peer, Message-ID, state and time, in `search.db` of the data folder, for `belino find` and the console. It follows a second behind, costs up to a third of a core while much passes, and some 600 octets for each MM; deleting the file makes it anew",
         )],
     },

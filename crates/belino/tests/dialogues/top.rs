@@ -39,9 +39,9 @@ fn a_frame_has_rates_of_the_last_minute_and_quantiles_of_responses() {
         (&before["ready"], &before["why"], &before["queued"]),
         (&true.into(), &Value::Null, &0.into())
     );
-    assert_eq!(before["now"], "2025-03-04T10:15:30Z");
+    assert_eq!(before["now"], "2025-03-04T10:15:30.000Z");
     assert_eq!(peer(&before, "b")["per_second"], Value::Null, "there is only one sample");
-    // Three mails in, one out, and a response three seconds later.
+    // Two requests in, one out, and its response three seconds later.
     let mut client = world.from_b();
     for n in 0..2 {
         let ids = Fwd::ids(&format!("mm-{n}"), &format!("tx-{n}"));

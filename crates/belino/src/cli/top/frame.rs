@@ -247,7 +247,7 @@ fn row(peer: &Value, name: usize) -> Line {
     let shown: String = view::text(&peer["peer"]).chars().take(name).collect();
     let state = state(peer);
     let mut line =
-        vec![(format!("{shown:<name$}"), Tone::Even), (format!("  {state:<11}"), paint::tone(state))];
+        vec![(format!("{shown:<name$} "), Tone::Even), (format!("{state:<11}"), paint::tone(state))];
     for column in Column::ALL.into_iter().skip(2) {
         let value = number(peer, column);
         let text = match (column, value) {

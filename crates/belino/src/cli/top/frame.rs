@@ -379,7 +379,10 @@ mod tests {
         let plain = lines(&overview(), &Look::default()).join("\n");
         assert!(!plain.contains('\x1b'), "also not those that a peer sends: {plain:?}");
         let painted = lines(&overview(), &Look { colours: true, ..Look::default() }).join("\n");
-        assert!(painted.contains("\x1b[31munreachable") && painted.contains("\x1b[32mready"), "{painted:?}");
+        assert!(
+            painted.contains("\x1b[31munreachable\x1b[0m  <0.01") && painted.contains("\x1b[32mready"),
+            "{painted:?}"
+        );
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod client;
 pub mod deed;
+mod overview;
 pub mod server;
 pub mod verbs;
 
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// Whether it runs, and how it is.
     Status,
+    /// How busy it is, and with whom: what `belino top` shows.
+    Overview,
     /// MMs that are not finished, newest last; or all.
     Queue {
         /// Only those that wait for this peer.

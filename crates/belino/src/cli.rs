@@ -8,10 +8,12 @@ mod charging;
 mod keep;
 mod mailbox;
 mod manual;
+mod paint;
 mod probe;
 mod send;
 mod serve;
 mod show;
+mod top;
 
 pub use serve::init_log;
 
@@ -134,6 +136,8 @@ enum Verb {
     },
     /// Show how the running relay is
     Status,
+    /// Watch the running relay: peers, rates, queues, refusals
+    Top(top::Top),
     /// Read charging records, and see how they are written
     Charging(charging::Charging),
     /// Copy the data folder while the relay runs
@@ -202,6 +206,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             show::peers(&common, &request, Some(&peer))
         }
         Verb::Status => show::status(&common),
+        Verb::Top(top) => top.run(&common),
         Verb::Charging(charging) => charging.run(&common),
         Verb::Backup(backup) => backup.run(&common),
         Verb::Verify(verify) => verify.run(&common),

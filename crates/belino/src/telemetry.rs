@@ -341,6 +341,17 @@ impl Telemetry {
     pub fn samples(&self) -> Vec<Sample> {
         self.figures().samples.iter().cloned().collect()
     }
+
+    /// The newest sample, and the one before it that is at least `span` older, or else the oldest. `None` before there
+    /// are two.
+    pub fn window(&self, span: Duration) -> Option<(Sample, Sample)> {
+        let figures = self.figures();
+        let newest = figures.samples.back()?;
+        let earlier = || figures.samples.iter().rev().skip(1);
+        let old = earlier().find(|sample| newest.at.since(sample.at) >= span);
+        let old = old.or_else(|| earlier().next_back())?;
+        Some((old.clone(), newest.clone()))
+    }
 }
 
 impl Figures {
@@ -444,6 +455,21 @@ mod tests {
         let samples = telemetry.samples();
         assert_eq!((samples.len(), samples[0].at), (SAMPLES_MAX, at(10 * (1000 - SAMPLES_MAX as i64))));
         assert_eq!(samples[0].peers[&PeerName::new("c")].queued, 3);
+    }
+
+    #[test]
+    fn a_window_is_as_wide_as_asked_or_as_there_is() {
+        let telemetry = Telemetry::default();
+        let sample = |seconds| {
+            telemetry.sample(at(seconds), &BTreeMap::new());
+            telemetry.window(Duration::from_secs(60)).map(|(old, new)| (old.at, new.at))
+        };
+        assert_eq!(sample(0), None);
+        assert_eq!(sample(10), Some((at(0), at(10))));
+        assert_eq!(sample(60), Some((at(0), at(60))));
+        assert_eq!(sample(75), Some((at(10), at(75))));
+        // After a gap, what lies before it.
+        assert_eq!(sample(900), Some((at(75), at(900))));
     }
 
     proptest! {

@@ -122,6 +122,7 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
     let plain = |value: Value| Ok((value, Vec::new()));
     match request {
         Request::Status => plain(status(parts).await?),
+        Request::Overview => plain(super::overview::overview(parts).await?),
         Request::Queue { peer, all, max } => plain(queue(parts, peer.as_deref(), all, max)?),
         Request::Find { text, peer, state, since, until, before, max } => {
             let now = parts.clock.now();

@@ -1,6 +1,6 @@
 //! Verbs that show or change one thing and print it.
 
-use super::{Common, print_json};
+use super::{Common, paint, print_json};
 use crate::admin::{Request, client, verbs};
 use crate::agreements::Agreements;
 use crate::clock::Clock;
@@ -293,7 +293,7 @@ fn print_table(rows: &[Value]) {
             } else {
                 Default::default()
             };
-            let (to, state) = (view::text(&r["address"]["value"]), view::text(&r["state"]));
+            let (to, state) = (view::text(&r["address"]["value"]), paint::state(&view::text(&r["state"])));
             say!("{id:<26} {at:<24} {from:<18} {to:<18} {state}");
         }
     }
@@ -367,7 +367,7 @@ fn print_mms(common: &Common, rows: &Value) {
         return print_json(rows);
     }
     for row in rows.as_array().into_iter().flatten() {
-        say_part!("{}", view::ledger_lines(row));
+        say_part!("{}", paint::ledger_lines(&view::ledger_lines(row)));
     }
 }
 
@@ -391,10 +391,11 @@ pub fn peers(common: &Common, request: &Request, only: Option<&str>) -> anyhow::
     say!("{:<16} {:>8} {:>10} {:>9}  {:<13}  STATE", "PEER", "QUEUED", "ON ITS WAY", "INCOMING", "TLS");
     for row in &rows {
         let state = match (&row["paused"], &row["gate"]["open"]) {
-            (Value::Bool(true), _) => "paused".to_owned(),
-            (_, Value::Bool(true)) => "open".to_owned(),
+            (Value::Bool(true), _) => paint::state("paused"),
+            (_, Value::Bool(true)) => paint::state("open"),
             _ => format!(
-                "unreachable until {}: {}",
+                "{} until {}: {}",
+                paint::state("unreachable"),
                 view::text(&row["gate"]["until"]),
                 view::text(&row["gate"]["why"])
             ),

@@ -467,9 +467,9 @@ mod tests {
         assert_eq!(sample(0), None);
         assert_eq!(sample(10), Some((at(0), at(10))));
         assert_eq!(sample(60), Some((at(0), at(60))));
-        assert_eq!(sample(75), Some((at(10), at(75))));
+        assert_eq!(sample(70), Some((at(10), at(70))));
         // After a gap, what lies before it.
-        assert_eq!(sample(900), Some((at(75), at(900))));
+        assert_eq!(sample(900), Some((at(70), at(900))));
     }
 
     proptest! {

@@ -5,6 +5,8 @@
 use super::Send;
 use crate::config::Config;
 use crate::content;
+use crate::explain;
+use crate::recent::Refusal;
 use crate::resolver::Resolver;
 use crate::serve::Parts;
 use crate::view;
@@ -154,9 +156,22 @@ pub async fn peers(parts: &Parts) -> anyhow::Result<Value> {
         let hits = parts.dock.paces.hits(&state.peer);
         row["slowed"] = hits.slowed.into();
         row["refused_for_pace"] = hits.refused.into();
+        let refusals = parts.recent.of(&state.peer).refusals;
+        row["refusals"] = refusals.iter().map(|refusal| of_refusal(state.peer.as_str(), refusal)).collect();
         rows.push(row);
     }
     Ok(Value::Array(rows))
+}
+
+/// A refusal, with what can be done about it.
+fn of_refusal(peer: &str, refusal: &Refusal) -> Value {
+    json!({
+        "at": refusal.at.to_string(),
+        "by": if refusal.ours { "us" } else { peer },
+        "words": refusal.words,
+        "next": explain::trouble_with(&refusal.words, peer),
+        "mm": refusal.mm.map(|mm| mm.to_string()),
+    })
 }
 
 /// Hand in an MM. `by` is who does, in its history.

@@ -413,7 +413,30 @@ pub fn peers(common: &Common, request: &Request, only: Option<&str>) -> anyhow::
         let tls = view::text(&row["tls"]);
         say!("{peer:<16} {queued:>8} {flight:>10} {incoming:>9}  {tls:<13}  {state}");
     }
+    if let (Some(_), Some(row)) = (only, rows.first()) {
+        say_refusals(row);
+    }
     OK
+}
+
+/// Refusals that `belino peer NAME` shows.
+const REFUSALS_SHOWN: usize = 10;
+
+/// What was refused last, by whom, and what to do about it.
+fn say_refusals(row: &Value) {
+    let refusals = row["refusals"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !refusals.is_empty() {
+        say!("refused last, newest first:");
+    }
+    for refusal in refusals.iter().take(REFUSALS_SHOWN) {
+        let (at, by) = (view::text(&refusal["at"]), view::text(&refusal["by"]));
+        let mm =
+            if refusal["mm"].is_null() { String::new() } else { format!(" {}", view::text(&refusal["mm"])) };
+        say!("  {at}  by {by}{mm}: {}", view::text(&refusal["words"]));
+        if !refusal["next"].is_null() {
+            say!("    what next: {}", view::text(&refusal["next"]));
+        }
+    }
 }
 
 /// `belino status`.

@@ -3,8 +3,12 @@
 #[path = "../dialogues/world.rs"]
 mod world;
 
+#[path = "../dialogues/certificates.rs"]
+mod certificates;
+
 mod browser;
 mod clicking;
 mod desk;
 mod doors;
+mod exercises;
 mod pages;

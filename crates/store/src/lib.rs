@@ -13,6 +13,8 @@ mod content;
 mod desk;
 mod embedded;
 mod faults;
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod ledger;
 mod options;

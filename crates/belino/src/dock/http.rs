@@ -11,7 +11,7 @@ mod messages;
 pub mod problem;
 pub mod shown;
 mod submit;
-mod wanted;
+pub mod wanted;
 
 use crate::clock::Clock;
 use crate::config::http::Application;

@@ -150,6 +150,11 @@ impl Journal {
     }
 }
 
+/// What a batch does, out of the journal's words.
+pub(crate) fn ops(octets: &[u8]) -> Option<Vec<Op>> {
+    words::read(octets)
+}
+
 /// What a batch does, in the journal's words, into `out`.
 pub(crate) fn write(batch: &Batch, out: &mut Vec<u8>) {
     words::write(batch, out);

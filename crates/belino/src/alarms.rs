@@ -99,7 +99,7 @@ pub async fn alarms(parts: &Parts) -> Vec<Alarm> {
             found.push(alarm(Severity::Alarm, &*subject, what, next));
         }
         let passed = passed.remove(&state.peer).unwrap_or_default();
-        let heard = passed.last_received.unwrap_or(parts.recent.since());
+        let heard = passed.last_received.unwrap_or(parts.dock.telemetry.recent.since());
         if now.since(heard) >= SILENCE {
             let what = format!("Nothing was received from peer {name} since {}.", time(heard));
             let next = format!(
@@ -108,7 +108,7 @@ pub async fn alarms(parts: &Parts) -> Vec<Alarm> {
             found.push(alarm(Severity::Warning, &*subject, what, next));
         }
         let hits = parts.dock.paces.hits(&state.peer);
-        if parts.recent.slowed(&state.peer, hits.slowed, hits.refused, now, SLOWED) {
+        if parts.dock.telemetry.recent.slowed(&state.peer, hits.slowed, hits.refused, now, SLOWED) {
             let what = format!(
                 "Peer {name} sends faster than agreed: since the start {} were slowed down and {} refused with 451.",
                 hits.slowed, hits.refused

@@ -1,4 +1,4 @@
-//! What was last heard of each peer: refusals with the words that were said, and when something came and went.
+//! What was last refused, to each peer and by it, with the words that were said.
 //!
 //! Owns: a few lines for each peer, in memory. Never knows: sockets, stores, what follows from it.
 //!
@@ -35,10 +35,6 @@ pub struct Refusal {
 pub struct Heard {
     /// Refusals, newest first.
     pub refusals: VecDeque<Refusal>,
-    /// When a mail of its was last taken here.
-    pub received: Option<Timestamp>,
-    /// When it last took a mail of ours.
-    pub took: Option<Timestamp>,
     /// How often it was too fast, and when that was last seen to grow.
     slowed: (u64, Option<Timestamp>),
 }
@@ -69,15 +65,12 @@ impl Recent {
             self.refused(peer, moment.at, Some(mm), ours, said);
         };
         match moment.what {
-            What::Received | What::Report => self.with(peer, |heard| heard.received = Some(moment.at)),
             What::Response => {
-                self.with(peer, |heard| heard.received = Some(moment.at));
                 let status = moment.text.split(':').next().unwrap_or_default();
                 if !status.ends_with("Ok") {
                     refused(false);
                 }
             }
-            What::Forwarded | What::Answered => self.with(peer, |heard| heard.took = Some(moment.at)),
             What::Deferred | What::Failed | What::Unanswered | What::NoResponse | What::Unconfirmed => {
                 refused(false)
             }
@@ -154,7 +147,7 @@ mod tests {
         recent.note(mm, &moment(What::Stored, "not about a refusal"));
         recent.note(mm, &moment(What::Response, "Error-service-denied: no"));
         let heard = recent.of(&b);
-        assert_eq!((heard.refusals.len(), heard.received, heard.took), (KEPT, Some(start), None));
+        assert_eq!(heard.refusals.len(), KEPT);
         assert_eq!(heard.refusals[0].words, "Error-service-denied: no");
         assert!(heard.refusals[1].words.starts_with("450 4.2.0 busy 99"));
         assert!(!heard.refusals[1].words.contains('\u{7}') && !heard.refusals[1].ours);

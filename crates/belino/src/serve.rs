@@ -15,7 +15,6 @@ use crate::dock::http;
 use crate::dock::mm4::{Dock, listen};
 use crate::heart::{Hands, Heart};
 use crate::metrics;
-use crate::recent::Recent;
 use crate::resolver::Resolver;
 use crate::search::Search;
 use crate::telemetry::{self, QueueNow, Telemetry};
@@ -79,8 +78,6 @@ pub struct Parts {
     pub hands: Hands,
     /// Where changes by people are written down.
     pub audit: Audit,
-    /// What was last heard of each peer.
-    pub recent: Arc<Recent>,
     /// The search for MMs, if an index is kept.
     pub search: Option<Arc<Search>>,
     /// What tells the time.
@@ -112,14 +109,13 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let embedded = Arc::new(Embedded::open(&data, options)?);
     let audit =
         Audit::open(&data).with_context(|| format!("cannot open the audit log in {}", data.display()))?;
-    let recent = Arc::new(Recent::new(clock.now()));
     let store: Arc<dyn Store> = embedded.clone();
 
     let config = Arc::new(config);
     let runtime = tokio::runtime::Handle::current();
     let tasks = TaskTracker::new();
     let resolver = Resolver::new(&config, clock.clone(), runtime.clone(), tasks.clone());
-    let telemetry = Arc::new(Telemetry::default());
+    let telemetry = Arc::new(Telemetry::new(clock.now()));
     let courier = Courier::new(
         embedded.clone(),
         clock.clone(),
@@ -139,15 +135,8 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         true => Some(Search::start(&data, store.clone())?).unzip(),
         false => (None, None),
     };
-    let watcher = watched(watcher, search.clone());
+    let watcher = watched(watcher, telemetry.clone(), search.clone());
     let hands = Hands { courier, resolver, webhooks };
-    let noted = recent.clone();
-    let watcher: Watcher = Box::new(move |mm, moment| {
-        noted.note(mm, moment);
-        if let Some(watcher) = &watcher {
-            watcher(mm, moment);
-        }
-    });
     let (heart, heart_thread) =
         Heart::start(store.clone(), house, clock.clone(), hands.clone(), Some(watcher), on_failure)?;
 
@@ -161,7 +150,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         telemetry,
         stopping.clone(),
     );
-    let dock = Arc::new(dock.noting(recent.clone()));
+    let dock = Arc::new(dock);
     let mut addresses = Vec::new();
     let plain = config.listen.iter().map(|address| (address, false));
     for (address, implicit) in plain.chain(config.listen_tls.iter().map(|address| (address, true))) {
@@ -191,7 +180,6 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         records,
         hands,
         audit,
-        recent,
         search,
         clock: clock.clone(),
     });
@@ -241,15 +229,17 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     })
 }
 
-/// Who is told of everything: the one who asked for it, and the search.
-fn watched(watcher: Option<Watcher>, search: Option<Arc<Search>>) -> Option<Watcher> {
-    let Some(search) = search else { return watcher };
-    Some(Box::new(move |mm, moment| {
-        search.touch(mm);
+/// All who are told of everything: refusals are noted, the search hears what has changed, and whoever asked for it.
+fn watched(watcher: Option<Watcher>, telemetry: Arc<Telemetry>, search: Option<Arc<Search>>) -> Watcher {
+    Box::new(move |mm, moment| {
+        telemetry.recent.note(mm, moment);
+        if let Some(search) = &search {
+            search.touch(mm);
+        }
         if let Some(watcher) = &watcher {
             watcher(mm, moment);
         }
-    }))
+    })
 }
 
 /// Faults that tests ask for; builds without debug assertions know none.

@@ -1,10 +1,11 @@
 //! What passes, counted: abstract messages by peer, kind and status, how long things take, and what the last hour was like.
 //!
-//! Owns: counters since the start, and one sample of them every [`STEP`] for the last hour. Never knows: what anything
-//! means, sockets, the store. Whoever does something tells it here; `/metrics`, the console and `belino top` read.
+//! Owns: counters since the start, one sample of them every [`STEP`] for the last hour, and the last refusals
+//! ([`Recent`]). Never knows: what anything means, sockets, the store. Whoever does something tells it here; `/metrics`, the console and `belino top` read.
 //!
 //! A crash forgets all of it: what must not be forgotten is in the ledgers.
 
+use crate::recent::Recent;
 use mms::{AbstractMessage, Timestamp, TransactionId};
 use relay::{Carried, PeerName, Told};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -246,8 +247,12 @@ pub struct QueueNow {
 }
 
 /// Counts. All methods may be called from any thread, and none blocks for long.
-#[derive(Debug, Default)]
-pub struct Telemetry(Mutex<Figures>);
+#[derive(Debug)]
+pub struct Telemetry {
+    figures: Mutex<Figures>,
+    /// What was last refused.
+    pub recent: Recent,
+}
 
 #[derive(Debug, Default)]
 struct Figures {
@@ -258,8 +263,13 @@ struct Figures {
 }
 
 impl Telemetry {
+    /// Nothing has passed yet.
+    pub fn new(now: Timestamp) -> Self {
+        Self { figures: Mutex::default(), recent: Recent::new(now) }
+    }
+
     fn figures(&self) -> MutexGuard<'_, Figures> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A peer brought a mail. `answers` is the transaction id that a response names.
@@ -356,10 +366,6 @@ impl Telemetry {
 
 impl Figures {
     fn of(&mut self, peer: &PeerName) -> &mut Passed {
-        // Not `entry`, which wants a name of its own each time.
-        if !self.peers.contains_key(peer) {
-            self.peers.insert(peer.clone(), Passed::default());
-        }
         self.peers.entry(peer.clone()).or_default()
     }
 
@@ -412,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_response_is_measured_from_the_250_for_its_request() {
-        let (telemetry, b) = (Telemetry::default(), PeerName::new("b"));
+        let (telemetry, b) = (Telemetry::new(at(0)), PeerName::new("b"));
         let taken = Carried::Told(vec![Told::Taken("250 ok".into())]);
         telemetry.carried(&b, &request("t1"), &taken, 3000, Duration::from_secs(4), at(0));
         let kind = Kind { message: "MM4_forward.RES", status: "Ok" };
@@ -430,7 +436,7 @@ mod tests {
 
     #[test]
     fn refusals_keep_the_peers_words_and_are_bounded() {
-        let (telemetry, b) = (Telemetry::default(), PeerName::new("b"));
+        let (telemetry, b) = (Telemetry::new(at(0)), PeerName::new("b"));
         for n in 0..20 {
             let never = Told::Never(format!("550 5.1.1 no such user {n}\r\n{}", "x".repeat(1000)));
             let how = Carried::Told(vec![Told::Taken("250".into()), never]);
@@ -446,7 +452,7 @@ mod tests {
 
     #[test]
     fn an_hour_of_samples_is_kept() {
-        let telemetry = Telemetry::default();
+        let telemetry = Telemetry::new(at(0));
         let queue = QueueNow { queued: 3, overdue: Duration::from_secs(5) };
         let queues = BTreeMap::from([(PeerName::new("c"), queue)]);
         for n in 0..1000 {
@@ -459,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_window_is_as_wide_as_asked_or_as_there_is() {
-        let telemetry = Telemetry::default();
+        let telemetry = Telemetry::new(at(0));
         let sample = |seconds| {
             telemetry.sample(at(seconds), &BTreeMap::new());
             telemetry.window(Duration::from_secs(60)).map(|(old, new)| (old.at, new.at))
@@ -490,7 +496,7 @@ mod tests {
 
     #[test]
     fn what_never_answers_is_forgotten() {
-        let (telemetry, b) = (Telemetry::default(), PeerName::new("b"));
+        let (telemetry, b) = (Telemetry::new(at(0)), PeerName::new("b"));
         let taken = Carried::Told(vec![Told::Taken("250 ok".into())]);
         for n in 0..AWAITED_MAX + 10 {
             telemetry.carried(&b, &request(&format!("t{n}")), &taken, 0, Duration::ZERO, at(0));

@@ -353,7 +353,7 @@ impl Turn<'_> {
             Reporting::Reading(_) => RecordType::Mmo4r,
         };
         let happened = date.unwrap_or(self.now);
-        self.charge_about(kind, peer, place, Some((happened, ack, status, text.cloned())));
+        self.charge_about(kind, peer, place, (happened, ack, status, text.cloned()));
     }
 
     fn charge_about(
@@ -361,10 +361,10 @@ impl Turn<'_> {
         kind: RecordType,
         peer: &PeerName,
         place: u16,
-        said: Option<(Timestamp, bool, Reporting, Option<HeaderText>)>,
+        (happened, ack, status, text): (Timestamp, bool, Reporting, Option<HeaderText>),
     ) {
-        let recipient = self.ledger.recipients.get(usize::from(place)).map(|r| r.party.address.clone());
-        let (Some(recipient), Some((happened, ack, status, text))) = (recipient, said) else { return };
+        let Some(recipient) = self.ledger.recipients.get(usize::from(place)) else { return };
+        let recipient = recipient.party.address.clone();
         let originator = self.ledger.request.as_ref().and_then(originator);
         let reported = Reported { originator, recipient, happened, ack, status, text };
         self.charge(kind, peer, About::Report(reported));
@@ -404,8 +404,7 @@ impl Turn<'_> {
             Fate::Reading(status) => (RecordType::Mmr4rrq, Reporting::Reading(*status), None),
         };
         let ack = self.house.peer(&report.peer).is_some_and(|p| p.profile.acknowledged_reports);
-        let said = Some((report.happened, ack, status, text));
-        self.charge_about(kind, &report.peer, report.place, said);
+        self.charge_about(kind, &report.peer, report.place, (report.happened, ack, status, text));
     }
 
     /// The peer answered our report: `MMR4DRs`, `MMR4RRs`.

@@ -215,7 +215,7 @@ impl Index {
     /// `Unavailable`; then nothing of it happened.
     pub fn put(&self, rows: &[Row], gone: &[MmId]) -> Result<(), StoreError> {
         let mut connection = self.writing();
-        let work = || {
+        let mut work = || {
             let step = connection.transaction()?;
             {
                 let mut remove = step.prepare_cached("DELETE FROM mm WHERE id = ? RETURNING words")?;
@@ -258,7 +258,6 @@ impl Index {
             }
             step.commit()
         };
-        let mut work = work;
         work().map_err(|why: rusqlite::Error| failure(&why))
     }
 
@@ -344,21 +343,18 @@ impl Index {
         let connection = self.reading();
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&values))?;
-        let (mut ids, mut looked_at, mut last) = (Vec::new(), 0, None);
+        let (mut ids, mut looked_at) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
             looked_at += 1;
-            last = id(row.get_ref(0)?.as_blob()?);
+            let last = id(row.get_ref(0)?.as_blob()?);
             // The last column says whether the other conditions hold.
             if row.get(1)? {
                 ids.extend(last);
             }
             if ids.len() >= query.max || looked_at >= LOOKED_AT_MAX {
-                let next = last;
-                return Ok(Found { ids, next });
+                return Ok(Found { ids, next: last });
             }
         }
-        let _ = last;
-        ids.dedup();
         Ok(Found { ids, next: None })
     }
 

@@ -156,7 +156,7 @@ pub async fn peers(parts: &Parts) -> anyhow::Result<Value> {
         let hits = parts.dock.paces.hits(&state.peer);
         row["slowed"] = hits.slowed.into();
         row["refused_for_pace"] = hits.refused.into();
-        let refusals = parts.recent.of(&state.peer).refusals;
+        let refusals = parts.dock.telemetry.recent.of(&state.peer).refusals;
         row["refusals"] = refusals.iter().map(|refusal| of_refusal(state.peer.as_str(), refusal)).collect();
         rows.push(row);
     }

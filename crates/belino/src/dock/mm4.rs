@@ -14,7 +14,6 @@ use crate::agreements::Agreements;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::heart::{Heart, stopped};
-use crate::recent::Recent;
 use crate::serve::until_stop;
 use crate::telemetry::{Came, Kind, Telemetry};
 use crate::tls::{Seen, Stream, Tls};
@@ -68,8 +67,6 @@ pub struct Dock {
     pub paces: Paces,
     /// Probes that listen to what a peer answers them.
     pub listeners: Listeners,
-    /// Where refusals are noted.
-    recent: Arc<Recent>,
     /// Buffers for content, between two uses.
     buffers: Buffers,
     /// Who counts what comes.
@@ -92,27 +89,7 @@ impl Dock {
         let (sessions, listeners) = (Mutex::default(), Listeners::default());
         let (paces, buffers) = (Paces::default(), Buffers::default());
         let (config, agreed) = (RwLock::new(config), RwLock::new(agreed));
-        let recent = Arc::new(Recent::new(clock.now()));
-        Self {
-            config,
-            agreed,
-            store,
-            heart,
-            clock,
-            sessions,
-            paces,
-            listeners,
-            recent,
-            buffers,
-            telemetry,
-            stop,
-        }
-    }
-
-    /// The same, with its refusals noted here.
-    #[must_use]
-    pub fn noting(self, recent: Arc<Recent>) -> Self {
-        Self { recent, ..self }
+        Self { config, agreed, store, heart, clock, sessions, paces, listeners, buffers, telemetry, stop }
     }
 
     /// The configuration in force.
@@ -477,7 +454,7 @@ impl Reader {
 
     /// Something of this peer was refused.
     fn note(&self, words: &str) {
-        self.dock.recent.refused(&self.peer, self.dock.clock.now(), None, true, words);
+        self.dock.telemetry.recent.refused(&self.peer, self.dock.clock.now(), None, true, words);
     }
 
     fn log_ending(&self, ending: Ending) {

@@ -106,7 +106,13 @@ pub(in super::super) async fn show(
         }),
         draw("Queued", "entries that wait for the peer", |_, b, _| Some(b.queued as f64)),
     ];
-    let tiles = tiles(&rows, &samples, &passed, &health, parts.clock.now().since(parts.recent.since()));
+    let tiles = tiles(
+        &rows,
+        &samples,
+        &passed,
+        &health,
+        parts.clock.now().since(parts.dock.telemetry.recent.since()),
+    );
     let mix = mix(&passed);
     page(StatusCode::OK, &Overview { frame, tiles, charts, rows, mix })
 }

@@ -147,7 +147,7 @@ async fn show(desk: &Desk, frame: Frame, name: &str) -> Response<Body> {
     let (peer, config, now) = (PeerName::new(name), parts.dock.config(), parts.clock.now());
     let mut facts: Vec<(&'static str, String)> = Vec::new();
     let passed = parts.dock.telemetry.passed().remove(&peer).unwrap_or_default();
-    let heard = parts.recent.of(&peer);
+    let heard = parts.dock.telemetry.recent.of(&peer);
     if let Some(link) = config.links.iter().find(|l| l.peer == peer) {
         let hosts =
             if link.discover.is_some() { "as the DNS says".to_owned() } else { link.hosts.join(", ") };

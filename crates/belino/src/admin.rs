@@ -112,6 +112,8 @@ pub enum Request {
         /// The peer.
         peer: String,
     },
+    /// Read the configuration again and apply it.
+    Reload,
     /// Hand in an MM; its body follows in wire form.
     Send(Box<Send>),
     /// Listen to what a peer answers a probe, until the connection is closed: after the answer, one

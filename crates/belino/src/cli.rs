@@ -134,6 +134,8 @@ enum Verb {
         /// The peer
         peer: String,
     },
+    /// Have the running relay read its configuration again: peers, routes, limits, certificates, secrets. No session is dropped
+    Reload,
     /// Show how the running relay is
     Status,
     /// Watch the running relay: peers, rates, queues, refusals
@@ -205,6 +207,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let request = crate::admin::Request::Resume { peer: peer.clone() };
             show::peers(&common, &request, Some(&peer))
         }
+        Verb::Reload => show::reload(&common),
         Verb::Status => show::status(&common),
         Verb::Top(top) => top.run(&common),
         Verb::Charging(charging) => charging.run(&common),

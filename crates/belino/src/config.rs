@@ -69,6 +69,26 @@ pub struct Config {
     pub charging: Option<Charging>,
 }
 
+impl Config {
+    /// Keys whose value in `other` is another one, and that are looked at when the relay starts only.
+    pub fn fixed_changes(&self, other: &Self) -> Vec<String> {
+        let keys = [
+            ("[relay] data", self.data != other.data),
+            ("[mm4] listen", self.listen != other.listen),
+            ("[mm4] listen_tls", self.listen_tls != other.listen_tls),
+            ("[mm4] host_name", self.host_name != other.host_name),
+            ("[http] listen", self.http.listen != other.http.listen),
+            ("[http] requests_max", self.http.requests_max != other.http.requests_max),
+            ("[http] sessions_max", self.http.sessions_max != other.http.sessions_max),
+            ("[console] listen", self.console.listen != other.console.listen),
+            ("[metrics] listen", self.metrics.listen != other.metrics.listen),
+            ("[search] index", self.search != other.search),
+            ("[limits] disk_free_min", self.limits.disk_free_min != other.limits.disk_free_min),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
+    }
+}
+
 /// The connection side of a peer.
 #[derive(Clone, Debug)]
 pub struct Link {

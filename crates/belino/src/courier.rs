@@ -35,7 +35,7 @@ struct Inner {
     store: Arc<Embedded>,
     clock: Clock,
     host_name: String,
-    limits: HouseLimits,
+    limits: RwLock<Arc<HouseLimits>>,
     runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
     resolver: Resolver,
@@ -92,7 +92,8 @@ impl Courier {
         resolver: Resolver,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        let (host_name, limits) = (config.host_name.clone(), config.limits.clone());
+        let host_name = config.host_name.clone();
+        let limits = RwLock::new(Arc::new(config.limits.clone()));
         Self(Arc::new(Inner {
             store,
             clock,
@@ -130,6 +131,8 @@ impl Courier {
             };
             routes.insert(link.peer.clone(), Arc::new(route));
         }
+        *self.0.limits.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Arc::new(config.limits.clone());
         *self.0.routes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = routes;
     }
 
@@ -193,6 +196,11 @@ impl Drop for Worker<'_> {
 }
 
 impl Inner {
+    /// Deadlines, as they are configured now.
+    fn limits(&self) -> Arc<HouseLimits> {
+        Arc::clone(&self.limits.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
     fn tell(&self, errand: &Errand, how: Carried) {
         if let Some(heart) = self.heart.get() {
             let (entry, places) = (errand.entry.clone(), errand.places.clone());
@@ -216,7 +224,7 @@ impl Inner {
             let errand = tokio::select! {
                 biased;
                 () = until_stop(&mut stopping) => None,
-                errand = self.clock.within(self.limits.keep, wait) => errand.flatten(),
+                errand = self.clock.within(self.limits().keep, wait) => errand.flatten(),
             };
             let mut hands = route.hands();
             hands.idle -= 1;
@@ -239,13 +247,13 @@ impl Inner {
                 if route.link.one_message_per_connection
                     && let Some(connection) = connection.take()
                 {
-                    connection.quit(&self.clock, &self.limits).await;
+                    connection.quit(&self.clock, &self.limits()).await;
                 }
                 self.count(&errand, &how);
                 self.tell(&errand, how);
             }
             if let Some(connection) = connection {
-                connection.quit(&self.clock, &self.limits).await;
+                connection.quit(&self.clock, &self.limits()).await;
             }
             if worker.may_leave(*self.stopping.borrow()) {
                 return;
@@ -278,7 +286,8 @@ impl Inner {
                     }
                 },
             };
-            let (how, usable) = connection.carry(&self.clock, &self.limits, &self.store, &mail, errand).await;
+            let (how, usable) =
+                connection.carry(&self.clock, &self.limits(), &self.store, &mail, errand).await;
             if usable {
                 *slot = Some(connection);
             }
@@ -296,7 +305,7 @@ impl Inner {
         let mut trouble = Vec::new();
         for host in self.hosts(route).await? {
             let way = Way { link: &route.link, host: &host, name: &self.host_name, agreed: &route.agreed };
-            match Connection::open(&way, &self.clock, &self.limits).await {
+            match Connection::open(&way, &self.clock, &self.limits()).await {
                 Ok(connection) => {
                     tracing::debug!(peer = %route.link.peer, host, "connected {}", connection.tls_facts());
                     return Ok(connection);

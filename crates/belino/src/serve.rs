@@ -32,11 +32,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use store::{Embedded, Options};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 /// Is told everything that happens, on the heart's thread; must not block.
 pub type Watcher = Box<dyn Fn(MmId, &Moment) + Send>;
+
+/// Somebody wants the configuration read again, and is told which changes wait for the next start, or why nothing was changed.
+pub type Wish = oneshot::Sender<Result<Vec<String>, String>>;
+
+/// Wishes that may wait.
+const WISHES_MAX: usize = 8;
 
 /// A relay that runs.
 pub struct Running {
@@ -54,6 +60,10 @@ pub struct Running {
     pub parts: Arc<Parts>,
     heart_thread: JoinHandle<()>,
     search_thread: Option<JoinHandle<()>>,
+    /// Wishes for another configuration; for whoever knows where it is read.
+    pub wishes: Option<mpsc::Receiver<Wish>>,
+    /// The configuration of the start.
+    started: Arc<Config>,
     stop: watch::Sender<bool>,
     tasks: TaskTracker,
     failed: watch::Receiver<Option<String>>,
@@ -78,6 +88,8 @@ pub struct Parts {
     pub hands: Hands,
     /// Where changes by people are written down.
     pub audit: Audit,
+    /// Where wishes for another configuration go.
+    pub wishes: mpsc::Sender<Wish>,
     /// The search for MMs, if an index is kept.
     pub search: Option<Arc<Search>>,
     /// What tells the time.
@@ -171,6 +183,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         tasks.spawn(http::listen(http.clone(), listener, tasks.clone()));
     }
     let records = Records::start(store.clone(), clock.clone(), data.clone(), config.charging.clone())?;
+    let (wish, wishes) = mpsc::channel(WISHES_MAX);
     let parts = Arc::new(Parts {
         heart,
         store: store.clone(),
@@ -180,6 +193,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         records,
         hands,
         audit,
+        wishes: wish,
         search,
         clock: clock.clone(),
     });
@@ -222,6 +236,8 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         parts,
         heart_thread,
         search_thread,
+        wishes: Some(wishes),
+        started: config,
         stop,
         tasks,
         failed,
@@ -316,11 +332,12 @@ async fn maintain(store: Arc<dyn Store>, clock: Clock, mut stop: watch::Receiver
 
 impl Running {
     /// Apply another configuration: peers, routes, limits, applications, webhooks and their secrets. Addresses and data
-    /// folder stay.
+    /// folder stay; which of such changes wait for the next start is returned.
     ///
     /// # Errors
     /// In words: a secret or certificate cannot be read. Then nothing is applied.
-    pub fn reload(&self, config: Config) -> anyhow::Result<()> {
+    pub fn reload(&self, config: Config) -> anyhow::Result<Vec<String>> {
+        let waiting = self.started.fixed_changes(&config);
         let keys = Arc::new(Keys::read(&config.http).map_err(anyhow::Error::msg)?);
         let agreed = Agreements::read(&config, &self.parts.clock).map_err(anyhow::Error::msg)?;
         let tokens = Tokens::read(&config.console).map_err(anyhow::Error::msg)?;
@@ -334,7 +351,7 @@ impl Running {
         self.parts.hands.courier.configure(&config, &agreed);
         self.parts.http.configure(http::Set { config: config.clone(), keys });
         self.parts.dock.configure(config, agreed);
-        Ok(())
+        Ok(waiting)
     }
 
     /// Why the store failed, once it has.

@@ -35,6 +35,7 @@ pub fn of(request: &Request) -> Option<Deed> {
     Some(match request {
         Request::Retry { id, why } => Deed::new("retry", id).because(why),
         Request::Drop { id, why } => Deed::new("drop", id).because(why),
+        Request::Reload => Deed::new("reload", "configuration"),
         Request::Pause { peer } => Deed::new("pause", format!("peer {peer}")),
         Request::Resume { peer } => Deed::new("resume", format!("peer {peer}")),
         Request::Handle { id, how, recipient, .. } => {

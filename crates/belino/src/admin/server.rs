@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// A request line may have so many octets.
 const LINE_MAX: u64 = 1 << 20;
@@ -157,6 +157,7 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
         }
         Request::Drop { id, why } => plain(change(parts, &id, |_| Event::Drop { why: why.clone() }).await?),
         Request::Peers => plain(peers(parts).await?),
+        Request::Reload => plain(reload(parts).await?),
         Request::Pause { peer } => {
             parts.heart.input(Input::Pause(known_peer(parts, &peer).await?));
             plain(peers(parts).await?)
@@ -181,6 +182,16 @@ async fn perform(parts: &Parts, request: Request) -> anyhow::Result<(Value, Vec<
             bail!("not a question with one answer")
         }
     }
+}
+
+/// Which changes of the configuration wait for the next start.
+async fn reload(parts: &Parts) -> anyhow::Result<Value> {
+    let (wish, came) = oneshot::channel();
+    let unheard = "this relay was not started from a configuration file";
+    parts.wishes.send(wish).await.map_err(|_| anyhow!("{unheard}"))?;
+    let came = came.await.context("the relay is stopping")?;
+    came.map(|waiting| json!({ "at_next_start": waiting }))
+        .map_err(|why| anyhow!("nothing was changed: {why}"))
 }
 
 async fn listener(parts: &Parts, peer: &str, token: &str) -> anyhow::Result<Listening> {

@@ -2,15 +2,17 @@
 
 use super::Common;
 use crate::clock::Clock;
-use crate::config::Span;
-use crate::serve::start;
+use crate::config::{Config, Span};
+use crate::serve::{Running, start};
+use anyhow::Context as _;
 use clap::Args;
 use mms::Timestamp;
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Run the relay in the foreground, until SIGTERM or SIGINT. SIGHUP reads peers and routes again.
+/// Run the relay in the foreground, until SIGTERM or SIGINT. SIGHUP, and `belino reload`, read the configuration again.
 #[derive(Args)]
 pub struct Serve {
     /// Start with a clock that stands at this second since 1970 and is moved by `belino advance`
@@ -39,17 +41,40 @@ pub fn init_log(common: &Common, standard: &str) -> anyhow::Result<()> {
 }
 
 impl Serve {
-    /// Run until told to stop. The exit code tells whether the store failed.
-    pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
-        init_log(common, "info")?;
-        let file = common.config_file()?;
-        let mut config = crate::config::load(&file)?;
+    /// The configuration, with what the command line says otherwise.
+    fn read(&self, common: &Common, file: &Path) -> anyhow::Result<Config> {
+        let mut config = crate::config::load(file)?;
         if let Some(data) = &common.data {
             config.data.clone_from(data);
         }
         if let Some(delay) = self.flush_delay {
             config.limits.flush_delay = delay.0;
         }
+        Ok(config)
+    }
+
+    /// Read the configuration again and apply it. Which changes wait for the next start, or why nothing was changed.
+    fn read_again(&self, common: &Common, file: &Path, running: &Running) -> Result<Vec<String>, String> {
+        match self.read(common, file).and_then(|config| running.reload(config)) {
+            Ok(waiting) => {
+                tracing::info!("configuration read again");
+                for key in &waiting {
+                    tracing::warn!("{key} has changed, which takes effect at the next start");
+                }
+                Ok(waiting)
+            }
+            Err(error) => {
+                tracing::error!("configuration kept as it was: {error}");
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// Run until told to stop. The exit code tells whether the store failed.
+    pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
+        init_log(common, "info")?;
+        let file = common.config_file()?;
+        let config = self.read(common, &file)?;
         if config.listen.is_empty() {
             tracing::warn!("[mm4] listen is empty: no peer can connect");
         }
@@ -67,7 +92,8 @@ impl Serve {
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut hangup = signal(SignalKind::hangup())?;
-            let running = start(config, clock, None).await?;
+            let mut running = start(config, clock, None).await?;
+            let mut wishes = running.wishes.take().context("wishes are heard once")?;
             // The last line of the start, for those who wait for it.
             let list = |of: &[std::net::SocketAddr]| of.iter().map(|a| format!(" {a}")).collect::<String>();
             let http = &running.http_addresses;
@@ -86,12 +112,11 @@ impl Serve {
                         tracing::error!("the store failed and nothing more is accepted: {why}");
                         break ExitCode::FAILURE;
                     }
+                    Some(wish) = wishes.recv() => {
+                        let _ = wish.send(self.read_again(common, &file, &running));
+                    }
                     _ = hangup.recv() => {
-                        let read = crate::config::load(&file).map_err(anyhow::Error::from);
-                        match read.and_then(|config| running.reload(config)) {
-                            Ok(()) => tracing::info!("configuration read again"),
-                            Err(error) => tracing::error!("configuration kept as it was: {error}"),
-                        }
+                        let _ = self.read_again(common, &file, &running);
                     }
                 }
             };

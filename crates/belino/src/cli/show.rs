@@ -439,6 +439,22 @@ fn say_refusals(row: &Value) {
     }
 }
 
+/// `belino reload`.
+pub fn reload(common: &Common) -> anyhow::Result<ExitCode> {
+    // A file that cannot even tell where the relay is would not have been applied either.
+    let data = common.data().context("nothing was changed")?;
+    let (came, _) = client::ask(&data, &Request::Reload, &[])?;
+    if common.json {
+        print_json(&came);
+        return OK;
+    }
+    say!("the configuration was read again and holds from now on");
+    for key in came["at_next_start"].as_array().into_iter().flatten() {
+        say!("  {} has changed, which takes effect at the next start", view::text(key));
+    }
+    OK
+}
+
 /// `belino status`.
 pub fn status(common: &Common) -> anyhow::Result<ExitCode> {
     let status = common.ask(&Request::Status)?;

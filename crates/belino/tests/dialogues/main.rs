@@ -24,6 +24,7 @@ mod paces;
 mod profiles;
 mod proxy;
 mod receiving;
+mod reloading;
 mod repeats;
 mod reporting;
 mod reports;

@@ -24,6 +24,8 @@ const CHANGED_MAX: usize = 50_000;
 const BATCH: usize = 256;
 /// An MM is looked at so long after it changed, so that several changes cost one look.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Milliseconds by which a younger id may be in the index before an older one.
+const OUT_OF_ORDER: i64 = 60_000;
 /// Octets of what somebody types.
 const TEXT_MAX: usize = 256;
 
@@ -108,7 +110,14 @@ impl Search {
     /// # Errors
     /// No thread can be had.
     pub fn start(folder: &Path, store: Arc<dyn Store>) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let search = Arc::new(Self {
+        let search = Arc::new(Self::new(folder, store));
+        let own = Arc::clone(&search);
+        let thread = std::thread::Builder::new().name("search".into()).spawn(move || own.run())?;
+        Ok((search, thread))
+    }
+
+    fn new(folder: &Path, store: Arc<dyn Store>) -> Self {
+        Self {
             folder: folder.to_owned(),
             store,
             index: OnceLock::new(),
@@ -116,10 +125,7 @@ impl Search {
             news: Condvar::new(),
             is_reading: AtomicBool::new(true),
             read: AtomicU64::new(0),
-        });
-        let own = Arc::clone(&search);
-        let thread = std::thread::Builder::new().name("search".into()).spawn(move || own.run())?;
-        Ok((search, thread))
+        }
     }
 
     /// An MM has changed. Never blocks for long.
@@ -207,8 +213,7 @@ impl Search {
     }
 
     fn follow(&self, index: &Index) -> Result<(), StoreError> {
-        let newest = index.newest()?;
-        if !self.read_from(index, newest)? || !self.read_open(index)? {
+        if !self.catch_up(index)? {
             return Ok(());
         }
         let read = self.read.load(Ordering::Relaxed);
@@ -218,24 +223,37 @@ impl Search {
         self.is_reading.store(false, Ordering::Relaxed);
         // Where the round of those that may be gone stands.
         let mut seen: Option<MmId> = None;
-        loop {
-            let (ids, missed, stopping) = self.take();
-            if stopping {
-                return Ok(());
-            }
-            for batch in ids.chunks(BATCH) {
-                self.put(index, batch)?;
-            }
-            if let Some(least) = missed {
-                let before = MmId::from_bits(least.bits().saturating_sub(1));
-                if !self.read_from(index, Some(before))? || !self.read_open(index)? {
-                    return Ok(());
-                }
-            }
-            let round = index.all(seen, BATCH)?;
-            self.put_gone(index, &round)?;
-            seen = round.last().copied();
+        while self.round(index, &mut seen)? {}
+        Ok(())
+    }
+
+    /// Read what the index may have missed: what is newer than the newest in it, and what was open in it. `false` when the
+    /// house stops.
+    fn catch_up(&self, index: &Index) -> Result<bool, StoreError> {
+        // Ids are made a little before they are committed, so they do not come quite in their order.
+        let from = index.newest()?.map(|newest| MmId::new((newest.millis() - OUT_OF_ORDER).max(0), 0, 0));
+        Ok(self.read_from(index, from)? && self.read_open(index)?)
+    }
+
+    /// Put in what has changed meanwhile, and take out some that are gone. `false` when the house stops.
+    fn round(&self, index: &Index, seen: &mut Option<MmId>) -> Result<bool, StoreError> {
+        let (ids, missed, stopping) = self.take();
+        for batch in ids.chunks(BATCH) {
+            self.put(index, batch)?;
         }
+        if stopping {
+            return Ok(false);
+        }
+        if let Some(least) = missed {
+            let before = MmId::from_bits(least.bits().saturating_sub(1));
+            if !self.read_from(index, Some(before))? || !self.read_open(index)? {
+                return Ok(false);
+            }
+        }
+        let some = index.all(*seen, BATCH)?;
+        self.put_gone(index, &some)?;
+        *seen = some.last().copied();
+        Ok(true)
     }
 
     /// What has changed, after a pause.
@@ -393,5 +411,73 @@ mod tests {
     fn states_as_people_type_them() {
         assert_eq!(state("failed"), Ok(State::Failed));
         assert!(state("broken").unwrap_err().contains("open, done or failed"));
+    }
+
+    use relay::memory::Memory;
+    use relay::store::{Batch, Op};
+    use relay::{PeerName, Recipient, RecipientKind};
+
+    fn commit(store: &Memory, op: Op) {
+        let (done, came) = std::sync::mpsc::channel();
+        let batch = Batch { need: Vec::new(), ops: vec![op] };
+        store.commit(Arc::new(batch), Box::new(move |result| drop(done.send(result))));
+        came.recv().unwrap().unwrap();
+    }
+
+    fn put(store: &Memory, millis: i64, state: RecipientState) -> MmId {
+        let (id, at) = (MmId::new(millis, 0, 7), Timestamp::from_millis(millis));
+        let origin = Origin::Received { peer: PeerName::new("b"), mail_from: None };
+        let mut ledger = Ledger::new(id, origin, at, Timestamp::MAX);
+        let party = "+12025550100".parse().unwrap();
+        ledger.recipients.push(Recipient::new(party, RecipientKind::To, state, at));
+        commit(store, Op::PutLedger { id, ledger: ledger.encode(), wake: None });
+        id
+    }
+
+    /// What a crash has kept from the index is found at the next start, also what is a little older than the newest.
+    #[test]
+    fn a_start_reads_what_the_index_has_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Memory::new());
+        let index = Index::open(folder.path()).unwrap();
+        let found =
+            |state| index.find(&Query { state: Some(state), max: 10, ..Query::default() }).unwrap().ids;
+        let open = put(&store, 1_000_000, RecipientState::Queued);
+        let newest = put(&store, 2_000_000, RecipientState::Queued);
+        let search = Search::new(folder.path(), store.clone());
+        search.touch(open);
+        search.touch(newest);
+        assert!(search.round(&index, &mut None).unwrap());
+        assert_eq!(found(State::Open), [newest, open]);
+        // Both change, and one comes that has an older id: nobody told the index.
+        put(&store, 1_000_000, RecipientState::Accepted);
+        put(&store, 2_000_000, RecipientState::Failed);
+        let late = put(&store, 1_999_000, RecipientState::Queued);
+        let search = Search::new(folder.path(), store.clone());
+        assert!(search.catch_up(&index).unwrap());
+        assert_eq!((found(State::Done), found(State::Failed)), (vec![open], vec![newest]));
+        assert_eq!(found(State::Open), [late]);
+    }
+
+    /// Ledgers end without a word; the rounds find out.
+    #[test]
+    fn what_is_gone_from_the_store_goes_from_the_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Memory::new());
+        let index = Index::open(folder.path()).unwrap();
+        let search = Search::new(folder.path(), store.clone());
+        let ids: Vec<MmId> = (1..=3).map(|n| put(&store, n, RecipientState::Accepted)).collect();
+        ids.iter().for_each(|id| search.touch(*id));
+        let mut seen = None;
+        assert!(search.round(&index, &mut seen).unwrap());
+        commit(&store, Op::RemoveLedger { id: ids[1] });
+        // One round to the end, one from the beginning.
+        assert!(search.round(&index, &mut seen).unwrap() && search.round(&index, &mut seen).unwrap());
+        assert_eq!(index.all(None, 10).unwrap(), [ids[0], ids[2]]);
+        // A stop puts in what was still waiting.
+        search.touch(put(&store, 4, RecipientState::Accepted));
+        search.stop();
+        assert!(!search.round(&index, &mut seen).unwrap());
+        assert_eq!(index.all(None, 10).unwrap().len(), 3);
     }
 }

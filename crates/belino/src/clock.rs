@@ -54,6 +54,11 @@ impl Clock {
         }
     }
 
+    /// Something begins now.
+    pub fn begin(&self) -> Began {
+        Began { at: self.now(), steady: self.steady_nanos() }
+    }
+
     /// Move a manual clock on; a system clock moves by itself.
     pub fn advance(&self, span: Duration) {
         if let Self::Manual(time) = self {
@@ -89,6 +94,21 @@ impl Clock {
                 () = self.sleep(span) => None,
             },
         }
+    }
+}
+
+/// When something began: by the time of day, and by the clock that does not jump.
+#[derive(Clone, Copy, Debug)]
+pub struct Began {
+    /// The time of day.
+    pub at: Timestamp,
+    steady: u64,
+}
+
+impl Began {
+    /// For how long it has been going on.
+    pub fn took(&self, clock: &Clock) -> Duration {
+        Duration::from_nanos(clock.steady_nanos().saturating_sub(self.steady))
     }
 }
 

@@ -16,6 +16,8 @@ mod profile;
 mod search;
 mod secret;
 mod tls;
+mod traces;
+mod url;
 mod values;
 
 pub use discovery::DiscoveryConfig;
@@ -24,6 +26,8 @@ pub use network::Network;
 pub use parse::{ConfigError, load, parse};
 pub use secret::{Keys, Secret, Token, file as secret_file, guarded as guarded_file};
 pub use tls::{IdentityFiles, LinkTls, TlsMode, TrustFiles};
+pub use traces::Traces;
+pub use url::Url;
 pub use values::{ByteSize, Span};
 
 use crate::charging::Charging;
@@ -65,6 +69,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Whether an index over MMs is kept, for searches.
     pub search: bool,
+    /// Where traces of MMs go, if anywhere.
+    pub traces: Option<Traces>,
     /// Whether and how charging records are written.
     pub charging: Option<Charging>,
 }
@@ -83,6 +89,7 @@ impl Config {
             ("[console] listen", self.console.listen != other.console.listen),
             ("[metrics] listen", self.metrics.listen != other.metrics.listen),
             ("[search] index", self.search != other.search),
+            ("[traces]", self.traces != other.traces),
             ("[limits] disk_free_min", self.limits.disk_free_min != other.limits.disk_free_min),
         ];
         keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()

@@ -7,7 +7,6 @@
 //! ours, and parts of MMs are served so that a browser treats them as nobody's. See docs/decisions/0021-the-console.md.
 
 mod chart;
-mod mask;
 mod pages;
 mod session;
 

@@ -10,13 +10,14 @@ mod connection;
 mod mail;
 
 use crate::agreements::Agreements;
-use crate::clock::Clock;
+use crate::clock::{Began, Clock};
 use crate::config::{HouseLimits, Link};
 use crate::discovery::HostTrouble;
 use crate::heart::Heart;
 use crate::resolver::Resolver;
 use crate::serve::until_stop;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{self, Ended, Telemetry};
+use crate::traces::{self, Side, Work};
 pub use connection::connect;
 use connection::{Connection, Way};
 use mms::{Domain, Timestamp};
@@ -208,11 +209,22 @@ impl Inner {
         }
     }
 
-    fn count(&self, errand: &Errand, how: &Carried) {
+    fn count(&self, errand: &Errand, how: &Carried, began: Began) {
         let now = self.clock.now();
         let octets = errand.body.as_ref().map_or(0, |(content, offset)| content.len - offset);
         let age = now.since(Timestamp::from_millis(errand.mm.millis()));
         self.telemetry.carried(&errand.peer, &errand.message, how, octets, age, now);
+        self.telemetry.worked(errand.mm, &self.clock, || {
+            let (ended, words) = telemetry::end(how);
+            let name = errand.message.message_type().as_str();
+            let work = Work::new(began, format!("send {name}"), Side::Client)
+                .with(traces::id("belino.peer", &errand.peer))
+                .with(traces::number("belino.attempt", u64::from(errand.entry.attempt) + 1))
+                .with(traces::number("belino.recipients", errand.recipients.len() as u64))
+                .with(traces::number("belino.content.octets", octets))
+                .with(traces::id("belino.outcome", ended.word()));
+            if ended == Ended::Taken { work } else { work.failed(words) }
+        });
     }
 
     /// Wait for an errand, but not longer than a connection is kept unused.
@@ -243,13 +255,14 @@ impl Inner {
         loop {
             let mut connection: Option<Connection> = None;
             while let Some(errand) = self.next(route).await {
+                let began = self.clock.begin();
                 let how = self.carry(route, &mut connection, &errand).await;
                 if route.link.one_message_per_connection
                     && let Some(connection) = connection.take()
                 {
                     connection.quit(&self.clock, &self.limits()).await;
                 }
-                self.count(&errand, &how);
+                self.count(&errand, &how, began);
                 self.tell(&errand, how);
             }
             if let Some(connection) = connection {

@@ -43,6 +43,7 @@ pub mod dock;
 pub mod explain;
 pub mod heart;
 pub mod lines;
+pub mod mask;
 pub mod metrics;
 pub mod probe;
 pub mod recent;
@@ -51,8 +52,10 @@ pub mod search;
 pub mod serve;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod view;
 pub mod web;
+pub mod web_client;
 pub mod webhooks;
 
 use mms::MmId;

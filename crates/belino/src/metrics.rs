@@ -105,6 +105,7 @@ metrics! {
     ContentStored: Gauge "belino_content_stored_bytes" [], "Octets that content takes up on the disk";
     LedgerLog: Gauge "belino_ledger_log_bytes" [], "Octets of the ledger's write-ahead log";
     Certificate: Gauge "belino_certificate_expiry_timestamp_seconds" [], "When our own certificate ends; absent without one";
+    Spans: Counter "belino_trace_spans" ["outcome"], "Spans of traces: sent to the collector, or dropped, for there was no room or it refused them; absent without [traces]";
     Memory: Gauge "process_resident_memory_bytes" [], "Memory of the process";
     Descriptors: Gauge "process_open_fds" [], "Open file descriptors of the process";
     DescriptorsMax: Gauge "process_max_fds" [], "As many may be open";
@@ -229,6 +230,11 @@ async fn scrape(parts: &Parts) -> anyhow::Result<String> {
     all.put(Key::LedgerLog, &[], health.log_size as f64);
     if let Some(until) = parts.dock.certificate_until() {
         all.put(Key::Certificate, &[], until.millis() as f64 / 1000.0);
+    }
+    if let Some(traces) = &parts.dock.telemetry.traces {
+        let count = traces.count();
+        all.put(Key::Spans, &["sent"], count.sent as f64);
+        all.put(Key::Spans, &["dropped"], count.dropped as f64);
     }
     process(&mut all);
     let mut registry = Registry::default();

@@ -8,6 +8,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Discover};
 use crate::discovery::{self, Discovery};
 use crate::heart::Heart;
+use crate::telemetry::Telemetry;
+use crate::traces::{self, Side, Work};
 use mms::{Number, Party};
 use relay::{Event, Found, House, Lookup, PeerName, Route};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -21,6 +23,7 @@ struct Inner {
     clock: Clock,
     runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
+    telemetry: OnceLock<Arc<Telemetry>>,
     heart: OnceLock<Heart>,
     sources: RwLock<Arc<Sources>>,
 }
@@ -35,12 +38,18 @@ impl Resolver {
     /// A resolver for a configuration.
     pub fn new(config: &Config, clock: Clock, runtime: tokio::runtime::Handle, tasks: TaskTracker) -> Self {
         let sources = RwLock::new(Arc::new(Sources::new(config, &clock)));
-        Self(Arc::new(Inner { clock, runtime, tasks, heart: OnceLock::new(), sources }))
+        let (telemetry, heart) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { clock, runtime, tasks, telemetry, heart, sources }))
     }
 
     /// To whom answers are told. Once.
     pub fn serve(&self, heart: Heart) {
         let _ = self.0.heart.set(heart);
+    }
+
+    /// To whom work is told. Once.
+    pub fn tell(&self, telemetry: Arc<Telemetry>) {
+        let _ = self.0.telemetry.set(telemetry);
     }
 
     /// The sources as they are configured now; what was remembered of the old ones is forgotten.
@@ -56,8 +65,9 @@ impl Resolver {
     /// Take a look-up. What is found goes to the heart.
     pub fn dispatch(&self, lookup: Lookup) {
         let Some(heart) = self.0.heart.get().cloned() else { return };
-        let sources = self.sources();
+        let (sources, inner) = (self.sources(), Arc::clone(&self.0));
         let work = async move {
+            let began = inner.clock.begin();
             let asked = lookup.numbers.iter().map(|(place, number)| {
                 let sources = Arc::clone(&sources);
                 let (place, number) = (*place, number.clone());
@@ -67,6 +77,18 @@ impl Resolver {
             let mut tasks = tokio::task::JoinSet::new();
             asked.for_each(|ask| drop(tasks.spawn(ask)));
             let found = tasks.join_all().await;
+            if let Some(telemetry) = inner.telemetry.get() {
+                telemetry.worked(lookup.mm, &inner.clock, || {
+                    let work = Work::new(began, "look up recipients", Side::Client)
+                        .with(traces::number("belino.attempt", u64::from(lookup.entry.attempt) + 1))
+                        .with(traces::number("belino.recipients", found.len() as u64));
+                    let trouble = found.iter().find(|(_, found)| matches!(found, Found::Later(_)));
+                    match trouble {
+                        Some((_, found)) => work.failed(&found.words()),
+                        None => work,
+                    }
+                });
+            }
             heart.tell(lookup.mm, Event::Found { entry: lookup.entry, found });
         };
         self.0.tasks.spawn_on(work, &self.0.runtime);

@@ -18,6 +18,7 @@ use crate::metrics;
 use crate::resolver::Resolver;
 use crate::search::Search;
 use crate::telemetry::{self, QueueNow, Telemetry};
+use crate::traces::{self, Traces};
 use crate::webhooks::Webhooks;
 use anyhow::Context as _;
 use mms::MmId;
@@ -127,7 +128,9 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let runtime = tokio::runtime::Handle::current();
     let tasks = TaskTracker::new();
     let resolver = Resolver::new(&config, clock.clone(), runtime.clone(), tasks.clone());
-    let telemetry = Arc::new(Telemetry::new(clock.now()));
+    let traces = config.traces.as_ref().map(|config| Arc::new(Traces::new(config)));
+    let telemetry = Arc::new(Telemetry::new(clock.now()).tracing(traces.clone()));
+    resolver.tell(telemetry.clone());
     let courier = Courier::new(
         embedded.clone(),
         clock.clone(),
@@ -138,7 +141,9 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         telemetry.clone(),
     );
     courier.configure(&config, &agreed);
-    let webhooks = Webhooks::new(store.clone(), clock.clone(), config.limits.keep, runtime, tasks.clone());
+    let keep = config.limits.keep;
+    let webhooks =
+        Webhooks::new(store.clone(), clock.clone(), keep, runtime, tasks.clone(), telemetry.clone());
     webhooks.configure(&config, &keys);
     let (failing, failed) = watch::channel(None);
     let house = Arc::new(config.house.clone());
@@ -159,7 +164,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         store.clone(),
         heart.clone(),
         clock.clone(),
-        telemetry,
+        telemetry.clone(),
         stopping.clone(),
     );
     let dock = Arc::new(dock);
@@ -173,7 +178,14 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         tasks.spawn(listen(dock.clone(), listener, tasks.clone(), implicit));
     }
     let set = http::Set { config: config.clone(), keys };
-    let http = Arc::new(http::Dock::new(set, store.clone(), heart.clone(), clock.clone(), stopping.clone()));
+    let http = Arc::new(http::Dock::new(
+        set,
+        store.clone(),
+        heart.clone(),
+        clock.clone(),
+        telemetry,
+        stopping.clone(),
+    ));
     let mut http_addresses = Vec::new();
     for address in &config.http.listen {
         let listener = TcpListener::bind(address)
@@ -214,6 +226,12 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let socket = socket_path(&data);
     tasks.spawn(admin::server::serve(parts.clone(), admin::server::bind(&socket)?, stopping.clone()));
     tasks.spawn(sample(parts.clone(), stopping.clone()));
+    if let (Some(traces), Some(to)) = (traces, config.traces.clone()) {
+        tracing::info!(endpoint = %to.endpoint, sample = to.sample, "traces go to the collector");
+        let name = config.house.domain().to_string();
+        let sender = traces::Sender { traces, config: to, name, store: store.clone(), clock: clock.clone() };
+        tasks.spawn(sender.run(stopping.clone()));
+    }
     tasks.spawn(maintain(store, clock, stopping));
     for address in &addresses {
         tracing::info!(%address, domain = %config.house.domain(), "listening for MM4");
@@ -249,6 +267,9 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
 fn watched(watcher: Option<Watcher>, telemetry: Arc<Telemetry>, search: Option<Arc<Search>>) -> Watcher {
     Box::new(move |mm, moment| {
         telemetry.recent.note(mm, moment);
+        if let Some(traces) = &telemetry.traces {
+            traces.touch(mm);
+        }
         if let Some(search) = &search {
             search.touch(mm);
         }

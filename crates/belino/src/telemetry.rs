@@ -5,11 +5,13 @@
 //!
 //! A crash forgets all of it: what must not be forgotten is in the ledgers.
 
+use crate::clock::Clock;
 use crate::recent::Recent;
-use mms::{AbstractMessage, Timestamp, TransactionId};
+use crate::traces::{Traces, Work};
+use mms::{AbstractMessage, MmId, Timestamp, TransactionId};
 use relay::{Carried, PeerName, Told};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Between two samples.
@@ -247,11 +249,12 @@ pub struct QueueNow {
 }
 
 /// Counts. All methods may be called from any thread, and none blocks for long.
-#[derive(Debug)]
 pub struct Telemetry {
     figures: Mutex<Figures>,
     /// What was last refused.
     pub recent: Recent,
+    /// Where work for single MMs is told, if it is traced.
+    pub traces: Option<Arc<Traces>>,
 }
 
 #[derive(Debug, Default)]
@@ -265,7 +268,20 @@ struct Figures {
 impl Telemetry {
     /// Nothing has passed yet.
     pub fn new(now: Timestamp) -> Self {
-        Self { figures: Mutex::default(), recent: Recent::new(now) }
+        Self { figures: Mutex::default(), recent: Recent::new(now), traces: None }
+    }
+
+    /// The same, with traces.
+    #[must_use]
+    pub fn tracing(self, traces: Option<Arc<Traces>>) -> Self {
+        Self { traces, ..self }
+    }
+
+    /// Somebody has worked for an MM, until now.
+    pub fn worked(&self, mm: MmId, clock: &Clock, work: impl FnOnce() -> Work) {
+        if let Some(traces) = &self.traces {
+            traces.worked(mm, clock, work);
+        }
     }
 
     fn figures(&self) -> MutexGuard<'_, Figures> {
@@ -379,7 +395,7 @@ impl Figures {
 }
 
 /// How it ended, taken together, with the peer's words.
-fn end(how: &Carried) -> (Ended, &str) {
+pub fn end(how: &Carried) -> (Ended, &str) {
     match how {
         Carried::Unreachable(why) => (Ended::Unreachable, why),
         Carried::Unable(why) => (Ended::Unable, why),

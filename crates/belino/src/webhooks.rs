@@ -7,15 +7,19 @@
 //! A crash loses connections only. The heart holds every notice until it is told how it ended; an event may come twice,
 //! under the same id.
 
-mod connection;
 mod event;
 
 use crate::clock::Clock;
 use crate::config::http::Webhook;
 use crate::config::{Config, Keys, Secret};
+use crate::decode::hex;
 use crate::heart::Heart;
 use crate::serve::until_stop;
-use connection::{Answered, Connection, Request};
+use crate::telemetry::{self, Ended, Telemetry};
+use crate::traces::{self, Side, Work};
+use crate::web_client::{Answered, Connection, Request};
+use event::Written;
+use mms::Timestamp;
 use relay::store::Store;
 use relay::{Carried, Event, HookName, Notification, Told};
 use std::collections::HashMap;
@@ -35,6 +39,7 @@ struct Inner {
     keep: Duration,
     runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
+    telemetry: Arc<Telemetry>,
     heart: OnceLock<Heart>,
     hooks: RwLock<HashMap<HookName, Arc<Hook>>>,
     stopping: watch::Sender<bool>,
@@ -58,9 +63,10 @@ impl Webhooks {
         keep: Duration,
         runtime: tokio::runtime::Handle,
         tasks: TaskTracker,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
         let (heart, hooks, stopping) = (OnceLock::new(), RwLock::default(), watch::Sender::new(false));
-        Self(Arc::new(Inner { store, clock, keep, runtime, tasks, heart, hooks, stopping }))
+        Self(Arc::new(Inner { store, clock, keep, runtime, tasks, telemetry, heart, hooks, stopping }))
     }
 
     /// To whom outcomes are told. Once.
@@ -104,8 +110,16 @@ impl Webhooks {
                 () = until_stop(&mut stopping) => return,
                 place = hook.places.acquire() => place,
             };
+            let began = inner.clock.begin();
             let how = inner.bring(&hook, &notification).await;
             drop(place);
+            inner.telemetry.worked(notification.mm, &inner.clock, || {
+                let (ended, words) = telemetry::end(&how);
+                let work = Work::new(began, "tell application", Side::Client)
+                    .with(traces::id("belino.webhook", &notification.notice.hook))
+                    .with(traces::number("belino.attempt", u64::from(notification.entry.attempt) + 1));
+                if ended == Ended::Taken { work } else { work.failed(words) }
+            });
             inner.tell(&notification, how);
         };
         self.0.tasks.spawn_on(work, &self.0.runtime);
@@ -135,7 +149,7 @@ impl Inner {
             Ok(Err(error)) => return Carried::Told(vec![Told::Later(format!("our own store: {error}"))]),
             Err(error) => return Carried::Unable(format!("the event cannot be written: {error}")),
         };
-        let request = Request::signed(&hook.webhook, &hook.secret, written, self.clock.now());
+        let request = signed(&hook.webhook, &hook.secret, written, self.clock.now());
         let exchange = async {
             // A kept connection may have died meanwhile: that is no trouble of the application's.
             while let Some(connection) = self.unused(hook) {
@@ -144,7 +158,7 @@ impl Inner {
                 }
             }
             let webhook = &hook.webhook;
-            let connection = Connection::open(&webhook.host, webhook.port, &self.runtime).await?;
+            let connection = Connection::open(&webhook.url, &self.runtime).await?;
             self.ask(hook, connection, &request).await
         };
         let name = &hook.webhook.name;
@@ -182,6 +196,17 @@ impl Inner {
         }
         Ok(answered)
     }
+}
+
+/// The request of an event, signed with the time of this attempt.
+fn signed(webhook: &Webhook, secret: &Secret, written: Written, now: Timestamp) -> Request {
+    let seconds = now.seconds().to_string();
+    let signature = secret.sign(&[seconds.as_bytes(), b".", written.body.as_bytes()]);
+    let mut request = Request::post(&webhook.url, "application/json", written.body);
+    request.header("belino-event", written.event);
+    request.header("belino-delivery", &written.id);
+    request.header("belino-signature", &format!("t={seconds},v1={}", hex(&signature)));
+    request
 }
 
 /// What an answer means: taken, never wanted, or not now. A redirect is not followed (SECURITY.md).

@@ -158,6 +158,7 @@ fn pages_link_to_files_that_exist() {
         "SECURITY.md",
         "docs/configuration.md",
         "docs/metrics.md",
+        "docs/traces.md",
         "docs/private-links.md",
         "docs/conformance.md",
         "benches/README.md",

@@ -200,7 +200,7 @@ fn application_json(application: &Application) -> Value {
 fn webhook_json(webhook: &Webhook) -> Value {
     json!({
         "name": webhook.name.as_str(),
-        "url": webhook.url,
+        "url": webhook.url.as_str(),
         "secret_file": webhook.secret_file.display().to_string(),
     })
 }

@@ -3,6 +3,7 @@
 //! Owns: names, defaults and checks of these keys. Never knows: what a token or secret is; `secret` reads their files.
 
 use super::parse::{Wrong, plain_name, wrong};
+use super::url::Url;
 use super::{ByteSize, Span};
 use mms::{Address, Party};
 use relay::HookName;
@@ -81,16 +82,8 @@ impl std::fmt::Display for Senders {
 pub struct Webhook {
     /// Its name in the configuration, in logs and histories.
     pub name: HookName,
-    /// The URL as it is written.
-    pub url: String,
-    /// Host name or address of the URL.
-    pub host: String,
-    /// Port of the URL.
-    pub port: u16,
-    /// `Host` of the requests.
-    pub authority: String,
-    /// Path and query of the URL.
-    pub target: String,
+    /// Where it listens.
+    pub url: Url,
     /// Where the secret stands that events are signed with.
     pub secret_file: PathBuf,
     /// How long one event may take, from the connection to the end of the answer.
@@ -255,34 +248,18 @@ fn senders(name: &str, text: &str, locals: &[Local]) -> Result<Senders, Wrong> {
 }
 
 fn webhook(part: &WebhookPart, at: &impl Fn(&Path) -> PathBuf) -> Result<Webhook, Wrong> {
-    let (name, url) = (&part.name, &part.url);
-    let no = |what: &str| wrong(url, format!("webhook {name:?}: url {url:?}: {what}"));
-    let parsed = match url.parse::<hyper::Uri>() {
-        Ok(parsed) if !url.contains('#') => parsed,
-        _ => return no("expected a URL, such as \"http://127.0.0.1:9000/mms\""),
-    };
-    match parsed.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return no(
-                "https is not there yet; expected http:// to a TLS proxy of yours in front of the application",
-            );
+    let (name, text) = (&part.name, &part.url);
+    let url = match Url::plain(text) {
+        Ok(url) => url,
+        Err(what) => {
+            let what =
+                format!("webhook {name:?}: url {text:?}: {what}, such as \"http://127.0.0.1:9000/mms\"");
+            return wrong(text, what);
         }
-        _ => return no("expected http://host:port/path"),
-    }
-    let (Some(authority), Some(host)) = (parsed.authority(), parsed.host().filter(|h| !h.is_empty())) else {
-        return no("expected a host");
     };
-    if authority.as_str().contains('@') {
-        return no("expected no user name or password in it; the signature shows who asks");
-    }
     Ok(Webhook {
         name: HookName::new(name),
-        url: url.clone(),
-        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-        port: parsed.port_u16().unwrap_or(80),
-        authority: authority.to_string(),
-        target: parsed.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        url,
         secret_file: at(&part.secret_file),
         timeout: part.timeout.map_or(Duration::from_secs(10), |s| s.0),
         connections_max: part.connections_max.unwrap_or(4).max(1),
@@ -327,7 +304,7 @@ secret_file = "shop.secret"
     fn applications_and_webhooks_are_read() {
         let config = read(FULL).unwrap();
         let webhook = &config.http.webhooks[0];
-        assert_eq!((webhook.host.as_str(), webhook.port, webhook.target.as_str()), ("::1", 9000, "/mms?x=1"));
+        assert_eq!(webhook.url.as_str(), "http://[::1]:9000/mms?x=1");
         assert_eq!(config.http.applications[0].token_file, Path::new("/etc/belino/shop.token"));
         assert_eq!(config.house.hooks, std::slice::from_ref(&webhook.name));
         assert_eq!(config.house.locals[0].dock, relay::house::Dock::Hook(webhook.name.clone()));

@@ -9,6 +9,7 @@ use super::metrics::{self, MetricsPart};
 use super::profile::{ProfilePart, name_or_table};
 use super::search::{self, SearchPart};
 use super::tls::{self, ClientCertificate, TlsMode};
+use super::traces::{self, TracesPart};
 use super::{ByteSize, Config, Link, LinkTls, LoginFile, Network, TrustFiles};
 use crate::dock::pace::Rates;
 use mms::{Address, Domain, HeaderText, MailPath, Number, NumberPlan, Party, Version};
@@ -73,6 +74,8 @@ struct File {
     metrics: MetricsPart,
     #[serde(default)]
     search: SearchPart,
+    #[serde(default)]
+    traces: TracesPart,
     charging: Option<ChargingPart>,
 }
 
@@ -371,6 +374,7 @@ fn build(file: File, path: &Path) -> Result<Config, Wrong> {
         console,
         metrics: metrics::build(file.metrics),
         search: search::build(&file.search, searched),
+        traces: traces::build(&file.traces)?,
         charging,
     })
 }

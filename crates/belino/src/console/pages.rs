@@ -14,10 +14,10 @@ pub(super) mod peers;
 pub(super) mod routes;
 pub(super) mod send;
 
-use super::mask::Mask;
 use super::{Desk, Visitor};
 use crate::alarms::Alarm;
 use crate::explain::time;
+use crate::mask::Mask;
 use askama::Template;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};

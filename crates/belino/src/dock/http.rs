@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::http::Application;
 use crate::config::{Config, Keys};
 use crate::heart::Heart;
+use crate::telemetry::Telemetry;
 use crate::web::{self, Terms};
 use axum::Router;
 use axum::body::Body;
@@ -50,6 +51,7 @@ pub struct Dock {
     store: Arc<dyn Store>,
     heart: Heart,
     clock: Clock,
+    telemetry: Arc<Telemetry>,
     requests: Semaphore,
     sessions: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -74,12 +76,13 @@ impl Dock {
         store: Arc<dyn Store>,
         heart: Heart,
         clock: Clock,
+        telemetry: Arc<Telemetry>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let http = &set.config.http;
         let requests = Semaphore::new(http.requests_max.min(Semaphore::MAX_PERMITS));
         let sessions = Arc::new(Semaphore::new(http.sessions_max.min(Semaphore::MAX_PERMITS)));
-        Self { set: RwLock::new(Arc::new(set)), store, heart, clock, requests, sessions, stop }
+        Self { set: RwLock::new(Arc::new(set)), store, heart, clock, telemetry, requests, sessions, stop }
     }
 
     /// Another configuration: applications, webhooks, sizes. Addresses and numbers at once stay.

@@ -17,7 +17,11 @@ use crate::heart::{Heart, stopped};
 use crate::serve::until_stop;
 use crate::telemetry::{Came, Kind, Telemetry};
 use crate::tls::{Seen, Stream, Tls};
-use mms::{AbstractMessage, ForwardReq, MailPath, MmId, RequestStatus, Timestamp, TransactionId, Version};
+use crate::traces::{self, Side, Work};
+use mms::{
+    AbstractMessage, ForwardReq, MailPath, MessageType, MmId, RequestStatus, Timestamp, TransactionId,
+    Version,
+};
 use relay::store::{Store, StoreError};
 use relay::{Answer, Arrival, Arrived, Bounce, Event as HeartEvent, PeerName, Reason};
 use std::collections::HashMap;
@@ -484,25 +488,40 @@ impl Reader {
         size: u64,
         intake: Option<Box<Intake>>,
     ) -> Result<String, Reply> {
-        let began = self.dock.clock.steady_nanos();
+        let (clock, telemetry) = (&self.dock.clock, &self.dock.telemetry);
+        let (began, mm) = (clock.begin(), crate::fresh_id(clock));
+        let recipients = envelope.recipients.len() as u64;
         let mut seen = (Kind::OTHER, None);
-        let reply = self.decide(envelope, size, intake, &mut seen).await;
-        let took = Duration::from_nanos(self.dock.clock.steady_nanos().saturating_sub(began));
+        let reply = self.decide(mm, envelope, size, intake, &mut seen).await;
         let code = reply.as_ref().map_or_else(Reply::code, |_| 250);
-        let came = Came { kind: seen.0, octets: size, code, took };
-        self.dock.telemetry.came(&self.peer, came, seen.1.as_ref(), self.dock.clock.now());
+        let came = Came { kind: seen.0, octets: size, code, took: began.took(clock) };
+        telemetry.came(&self.peer, came, seen.1.as_ref(), clock.now());
+        // What answers a request of ours is in the trace of that request.
+        if seen.0.message == MessageType::ForwardReq.as_str() {
+            telemetry.worked(mm, clock, || {
+                let work = Work::new(began, "receive MM4_forward.REQ", Side::Server)
+                    .with(traces::id("belino.peer", &self.peer))
+                    .with(traces::number("belino.recipients", recipients))
+                    .with(traces::number("belino.content.octets", size))
+                    .with(traces::number("smtp.reply", u64::from(code)));
+                match &reply {
+                    Ok(_) => work,
+                    Err(reply) => work.failed(&reply.to_string()),
+                }
+            });
+        }
         reply
     }
 
     /// Read its header, ask the heart, and say what the heart says. `seen`: what it is, and the transaction id of a response.
     async fn decide(
         &self,
+        mm: MmId,
         envelope: Envelope,
         size: u64,
         intake: Option<Box<Intake>>,
         seen: &mut (Kind, Option<TransactionId>),
     ) -> Result<String, Reply> {
-        let mm = crate::fresh_id(&self.dock.clock);
         let Some(taken) = intake.map(|intake| intake.finish()) else {
             return Err(smtp_reply(&Reason::Fault.reply()));
         };

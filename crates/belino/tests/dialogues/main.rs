@@ -34,4 +34,5 @@ mod smoke;
 mod threats;
 mod tls;
 mod top;
+mod traces;
 mod transit;

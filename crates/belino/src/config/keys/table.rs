@@ -345,6 +345,17 @@ pub const TABLES: &[Table] = &[
         )],
     },
     Table {
+        name: "[traces]",
+        rows: &[
+            row(
+                &["endpoint"],
+                Words("none"),
+                "URL of an OpenTelemetry collector that takes OTLP over HTTP, such as `\"http://127.0.0.1:4318/v1/traces\"`: one trace for each MM, [traces.md](traces.md)",
+            ),
+            row(&["sample"], Words("`1.0`"), "the share of MMs that are traced; `0.01` is one in a hundred"),
+        ],
+    },
+    Table {
         name: "[numbers]",
         rows: &[
             row(&["country_code"], Words("none"), "digits put before national numbers"),

@@ -64,7 +64,7 @@ fn sections(config: &Config) -> Vec<Section> {
     }
     for webhook in &http.webhooks {
         // A query may hold a secret of the application's.
-        let url = webhook.url.split('?').next().unwrap_or_default().to_owned();
+        let url = webhook.url.as_str().split('?').next().unwrap_or_default().to_owned();
         let rows = vec![
             ("url", url),
             ("secret_file", webhook.secret_file.display().to_string()),

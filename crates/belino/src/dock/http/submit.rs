@@ -7,8 +7,10 @@ use super::problem::{Kind, Problem};
 use super::shown;
 use super::wanted::{Raw, Wanted, is_past};
 use super::{Caller, Dock, json_response};
+use crate::clock::Began;
 use crate::compose::{Attachment, Composed, compose};
 use crate::content;
+use crate::traces::{self, Side, Work};
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Multipart, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
@@ -45,11 +47,12 @@ pub(super) async fn submit(State(dock): State<Arc<Dock>>, request: Request<Body>
             return problem.into_response();
         }
     };
+    let began = dock.clock.begin();
     let done = async {
         let most = usize::try_from(caller.set.config.http.request_size_max).unwrap_or(usize::MAX);
         let octets = read(body, most).await?;
         let raw = if form { read_form(head, octets).await? } else { Raw::Json(octets.into()) };
-        hand_in(&dock, caller, key, raw).await
+        hand_in(&dock, began, caller, key, raw).await
     };
     done.await.unwrap_or_else(|problem: Problem| problem.into_response())
 }
@@ -139,6 +142,7 @@ async fn read_form(head: request::Parts, octets: axum::body::Bytes) -> Result<Ra
 
 async fn hand_in(
     dock: &Arc<Dock>,
+    began: Began,
     caller: Caller,
     key: Option<String>,
     raw: Raw,
@@ -149,7 +153,13 @@ async fn hand_in(
     let submission = prepared.map_err(Problem::fault)??;
     let mm = crate::fresh_id(&dock.clock);
     match dock.heart.ask(mm, Event::Submitted(Box::new(submission))).await {
-        Some(Answer::Ledger(ledger)) => Ok(taken(StatusCode::ACCEPTED, mm, &shown::receipt(&ledger))),
+        Some(Answer::Ledger(ledger)) => {
+            dock.telemetry.worked(mm, &dock.clock, || {
+                Work::new(began, "POST /v1/messages", Side::Server)
+                    .with(traces::number("belino.recipients", ledger.recipients.len() as u64))
+            });
+            Ok(taken(StatusCode::ACCEPTED, mm, &shown::receipt(&ledger)))
+        }
         Some(Answer::Repeated(mm, true)) => {
             let store = Arc::clone(&dock.store);
             let ledger = tokio::task::spawn_blocking(move || content::ledger(&*store, mm)).await;

@@ -1,4 +1,4 @@
-//! Hides the last digits of numbers where `mask_numbers` says so.
+//! Hides the last digits of numbers: in the console where `mask_numbers` says so, in traces always.
 //!
 //! Owns: what counts as a number. Never knows: where it stands. Ids, times and sizes are not given to it.
 

@@ -1,15 +1,12 @@
-//! One HTTP connection to one webhook, and one request on it.
+//! One HTTP connection to a configured URL, and one request on it.
 //!
-//! Owns: how an event is signed and sent, how much of an answer is read. Never knows: what an answer means.
+//! Owns: how a body is posted, how much of an answer is read. Never knows: what is posted, or what an answer means.
 
-use super::event::Written;
-use crate::config::Secret;
-use crate::config::http::Webhook;
-use crate::decode::hex;
+use crate::config::Url;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use mms::{HeaderText, Timestamp};
 use tokio::net::TcpStream;
@@ -19,40 +16,31 @@ const ANSWER_MAX: usize = 64 << 10;
 /// Octets of an answer that go into the history.
 const WORDS_MAX: usize = 200;
 
-/// An event, ready to be sent as often as it takes.
+/// A body to post, ready to be sent as often as it takes.
 pub struct Request {
     head: hyper::Request<()>,
     body: Bytes,
 }
 
 impl Request {
-    /// The request of an event, signed with the time of this attempt.
-    pub fn signed(webhook: &Webhook, secret: &Secret, written: Written, now: Timestamp) -> Self {
-        let seconds = now.seconds().to_string();
-        let signature = secret.sign(&[seconds.as_bytes(), b".", written.body.as_bytes()]);
-        let mut head = hyper::Request::new(());
-        *head.method_mut() = hyper::Method::POST;
-        let headers = [
-            (HOST, webhook.authority.clone()),
-            (CONTENT_TYPE, "application/json".into()),
-            (USER_AGENT, concat!("belino/", env!("CARGO_PKG_VERSION")).into()),
-            (hyper::header::HeaderName::from_static("belino-event"), written.event.into()),
-            (hyper::header::HeaderName::from_static("belino-delivery"), written.id),
-            (
-                hyper::header::HeaderName::from_static("belino-signature"),
-                format!("t={seconds},v1={}", hex(&signature)),
-            ),
-        ];
-        for (name, value) in headers {
-            // All of them are our own words or parsed as parts of a URL before.
-            if let Ok(value) = hyper::header::HeaderValue::from_str(&value) {
-                head.headers_mut().insert(name, value);
-            }
+    /// Post this body there.
+    pub fn post(url: &Url, kind: &'static str, body: impl Into<Bytes>) -> Self {
+        let mut request = Self { head: hyper::Request::new(()), body: body.into() };
+        *request.head.method_mut() = hyper::Method::POST;
+        if let Ok(target) = url.target.parse() {
+            *request.head.uri_mut() = target;
         }
-        if let Ok(target) = webhook.target.parse() {
-            *head.uri_mut() = target;
+        request.header(HOST.as_str(), &url.authority);
+        request.header(CONTENT_TYPE.as_str(), kind);
+        request.header(USER_AGENT.as_str(), concat!("belino/", env!("CARGO_PKG_VERSION")));
+        request
+    }
+
+    /// One more header field. Its value is our own words, or was parsed as a part of a URL before.
+    pub fn header(&mut self, name: &'static str, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.head.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        Self { head, body: Bytes::from(written.body) }
     }
 }
 
@@ -66,6 +54,11 @@ pub struct Answered {
 }
 
 impl Answered {
+    /// Its body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Status and the first words of the body, on one line.
     pub fn words(&self) -> String {
         let said = String::from_utf8_lossy(&self.body[..self.body.len().min(4 * WORDS_MAX)]).into_owned();
@@ -90,8 +83,8 @@ impl Connection {
     ///
     /// # Errors
     /// In words, for the log and the history.
-    pub async fn open(host: &str, port: u16, runtime: &tokio::runtime::Handle) -> Result<Self, String> {
-        let socket = TcpStream::connect((host, port)).await.map_err(|e| e.to_string())?;
+    pub async fn open(url: &Url, runtime: &tokio::runtime::Handle) -> Result<Self, String> {
+        let socket = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|e| e.to_string())?;
         socket.set_nodelay(true).map_err(|e| e.to_string())?;
         let (sender, connection) = handshake(TokioIo::new(socket)).await.map_err(|e| e.to_string())?;
         // It ends when the sender is dropped, so nobody needs to wait for it.

@@ -134,8 +134,8 @@ pub struct Forwarded {
     pub ack: bool,
     /// How often the MM was forwarded before.
     pub forward_counter: Option<u32>,
-    /// By whom last.
-    pub forwarded_by: Option<Address>,
+    /// By whom, in that order.
+    pub forwarded_by: Vec<Address>,
     /// What is answered about these recipients; only in `MMR4F`.
     pub status: Option<(RequestStatus, Option<HeaderText>)>,
 }
@@ -295,7 +295,9 @@ impl Turn<'_> {
     ) -> Forwarded {
         let recipients = places.iter().filter_map(|i| self.ledger.recipients.get(usize::from(*i)));
         let subject = request.subject.as_ref().map_or(0, |s| s.as_str().len() as u64);
-        let last = request.previously_sent.iter().max_by_key(|p| p.index);
+        let mut before: Vec<_> = request.previously_sent.iter().collect();
+        before.sort_by_key(|p| p.index);
+        let before = before.into_iter().filter_map(|p| p.by.as_ref());
         Forwarded {
             originator: originator(request),
             recipients: recipients.map(|r| (r.party.address.clone(), r.kind)).collect(),
@@ -310,7 +312,7 @@ impl Turn<'_> {
             read_reply: request.read_reply == Some(true),
             ack: request.ack_request == Some(true),
             forward_counter: request.forward_counter,
-            forwarded_by: last.and_then(|p| p.by.as_ref()).map(|by| by.address.clone()),
+            forwarded_by: before.map(|by| by.address.clone()).collect(),
             status,
         }
     }
@@ -460,7 +462,7 @@ mod tests {
             read_reply: false,
             ack: true,
             forward_counter: Some(3),
-            forwarded_by: Some(party("bob@mms.c.example").address),
+            forwarded_by: vec![party("bob@mms.c.example").address],
             status: Some((RequestStatus::Ok, HeaderText::new("fine").ok())),
         };
         let reported = Reported {

@@ -95,7 +95,7 @@ fields! { MMO4FRQ:
     16 readReplyRequested Type::Bool, true;
     17 acknowledgementRequest Type::Bool, true;
     18 forwardCounter Type::Int, false;
-    19 forwardingAddress Type::Agent, false;
+    19 forwardingAddress Type::Agents, false;
     20 recordTimeStamp Type::Time, true;
     21 localSequenceNumber Type::Int, true;
 }
@@ -121,7 +121,7 @@ fields! { MMR4F:
     18 statusText Type::Text, true;
     19 acknowledgementRequest Type::Bool, true;
     20 forwardCounter Type::Int, false;
-    21 forwardingAddress Type::Agent, false;
+    21 forwardingAddress Type::Agents, false;
     22 recordTimeStamp Type::Time, true;
     23 localSequenceNumber Type::Int, true;
 }
@@ -403,7 +403,10 @@ fn about(about: &About, name: &str) -> Option<Value> {
             "readReplyRequested" => Value::Bool(f.read_reply),
             "acknowledgementRequest" => Value::Bool(f.ack),
             "forwardCounter" => Value::Int(f.forward_counter?.into()),
-            "forwardingAddress" => Value::Agent(agent(Some(f.forwarded_by.as_ref()?), None)),
+            "forwardingAddress" if f.forwarded_by.is_empty() => return None,
+            "forwardingAddress" => {
+                Value::Agents(f.forwarded_by.iter().map(|by| agent(Some(by), None)).collect())
+            }
             "requestStatusCode" => Value::Word(status(f.status.as_ref()?.0)),
             "statusText" => text(f.status.as_ref()?.1.as_ref().map_or("", |t| t.as_str())),
             _ => return None,

@@ -55,7 +55,7 @@ pub fn number(name: &'static str, number: u64) -> Fact {
 fn plain(words: &str) -> String {
     // Cut after hiding: a number must not lose its last digits to the cut and be shown up to them.
     let hidden = Mask(true).text(words);
-    mms::HeaderText::cleaned(&*hidden).capped(TEXT_MAX).as_str().to_owned()
+    mms::HeaderText::cleaned(&hidden).capped(TEXT_MAX).as_str().to_owned()
 }
 
 /// Something that happened at one moment of a span.

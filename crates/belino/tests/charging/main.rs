@@ -50,7 +50,7 @@ fn forwarded() -> impl Strategy<Value = Forwarded> {
     let people = (
         prop::option::of(address()),
         prop::collection::vec((address(), kinds), 1..40),
-        prop::option::of(address()),
+        prop::collection::vec(address(), 0..4),
     );
     let words = (
         text(),

@@ -132,7 +132,12 @@ const SYSTEM_A: &str = "system-user@mms.a.example";
 #[test]
 fn t_06_a_request_that_comes_makes_its_record() {
     let mut world = charging("");
-    let fwd = Fwd::new().set("Subject", "hello").set("Cc", "+12025550101/TYPE=PLMN@mms.a.example");
+    let fwd = Fwd::new()
+        .set("Subject", "hello")
+        .set("Cc", "+12025550101/TYPE=PLMN@mms.a.example")
+        .set("X-Mms-Forward-Counter", "2")
+        .add("X-Mms-Previously-sent-by: 1, +12025550119/TYPE=PLMN@mms.b.example")
+        .add("X-Mms-Previously-sent-by: 0, bob@mms.c.example");
     assert!(world.from_b().forward(&fwd, &[U1, U2]).starts_with("250"));
     assert!(world.from_b().forward(&fwd, &[U1, U2]).starts_with("250"), "a repeat makes no record");
     let records = records(&world, 1);
@@ -158,6 +163,8 @@ fn t_06_a_request_that_comes_makes_its_record() {
         "requestStatusCode": "ok",
         "statusText": "",
         "acknowledgementRequest": true,
+        "forwardCounter": 2,
+        "forwardingAddress": [{ "eMail": "bob@mms.c.example" }, { "mSISDN": "+12025550119" }],
         "recordTimeStamp": "2025-03-04T10:15:30Z",
         "localSequenceNumber": 1,
     });

@@ -88,7 +88,7 @@ class Agent(univ.Sequence):
     )
 
 
-class Agents(univ.SequenceOf):
+class Agents(univ.SetOf):
     componentType = Agent()
 
 
@@ -138,7 +138,7 @@ def forward(first, second, answered):
         *middle,
         field(17 + late, "acknowledgementRequest", univ.Boolean()),
         field(18 + late, "forwardCounter", univ.Integer(), optional=True),
-        agent(19 + late, "forwardingAddress", optional=True),
+        agents(19 + late, "forwardingAddress", optional=True),
         field(20 + late, "recordTimeStamp", TimeStamp()),
         field(21 + late, "localSequenceNumber", univ.Integer()),
     )
@@ -220,7 +220,7 @@ def plain(value):
         if value["recipientType"].isValue and len(value["recipientType"]):
             said["recipientType"] = plain(value["recipientType"][0])
         return said
-    if isinstance(value, univ.SequenceOf):
+    if isinstance(value, (univ.SequenceOf, univ.SetOf)):
         return [plain(one) for one in value]
     if isinstance(value, univ.Choice):
         return {value.getName(): plain(value.getComponent())}

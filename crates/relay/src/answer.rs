@@ -7,7 +7,7 @@ use crate::arrive::mailbox_of;
 use crate::carry::fail;
 use crate::charging::Reporting;
 use crate::event::{Answer, Arrival, Arrived, Bounce};
-use crate::house::Peer;
+use crate::house::{Peer, PeerName};
 use crate::ledger::{
     Ledger, Moment, Origin, REPORT, RecipientState, Response, Transaction, TransactionState, What,
 };
@@ -50,6 +50,13 @@ pub(crate) fn responded(
     let found =
         turn.ledger.transactions.iter().position(|t| Some(t.id.key()) == key && t.peer == arrival.peer);
     let Some(part) = found else {
+        if passed_on(&turn.ledger, &arrival.peer, response) {
+            let said = response.status_text.as_ref().map_or(String::new(), |t| format!(": {t}"));
+            let text = format!("{}{said}, for the peer that sent the MM", response.request_status);
+            turn.tell(What::Response, Some(&arrival.peer), &[], text);
+            turn.answer_for(response);
+            return turn.finish(|_| taken());
+        }
         // A guess, or a response of another peer: it changes nothing (threat: forged responses).
         return ignored(turn.now, arrival);
     };
@@ -98,6 +105,17 @@ pub(crate) fn responded(
     }
     turn.conclude(entropy);
     turn.finish(|_| taken())
+}
+
+/// Whether this response of this peer is about a request that passed through us to it as it came. It is meant for the peer
+/// that sent the MM, and came to us because the other one knows no mailbox but ours.
+pub(crate) fn passed_on(ledger: &Ledger, from: &PeerName, response: &ForwardRes) -> bool {
+    let key = response.transaction_id.as_ref().map(TransactionId::key);
+    let asked = ledger.request.as_ref().filter(|request| request.ack_request == Some(true));
+    let of_request = |id: &Option<TransactionId>| key.is_some() && id.as_ref().map(TransactionId::key) == key;
+    asked.is_some_and(|request| {
+        of_request(&request.transaction_id) || ledger.askers.iter().any(|a| of_request(&a.transaction_id))
+    }) && ledger.transactions.iter().any(|t| t.passes() && t.peer == *from)
 }
 
 /// The recipients of the transaction that the response is about and that still wait for it.

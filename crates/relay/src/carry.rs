@@ -2,7 +2,7 @@
 
 use crate::conclude::Share;
 use crate::event::{Brought, Carried, Told};
-use crate::house::{PeerName, TransitMode};
+use crate::house::PeerName;
 use crate::ledger::{Origin, Part, RESPONSE, RecipientState, Transaction, TransactionState, What};
 use crate::store::Entry;
 use crate::turn::{Decision, Entropy, Turn};
@@ -149,7 +149,7 @@ fn apply(
         return;
     }
     turn.ack(part);
-    let transparent = transaction.transit == Some(TransitMode::Transparent);
+    let transparent = transaction.passes();
     let awaits = !transparent && turn.house.peer(peer).is_some_and(|p| p.profile.expects_response);
     if transaction.resends == 0 {
         turn.charge_forward(transaction, &sorted.taken);
@@ -159,8 +159,11 @@ fn apply(
     }
     for place in &sorted.taken {
         turn.enter(*place, RecipientState::Forwarded, None, None, None);
-        // What passed as it came is answered by whoever has it now.
-        turn.ledger.recipients[usize::from(*place)].concluded |= transparent;
+        // What passed as it came is answered by whoever has it now, and so is a repeat: it passes, too.
+        if transparent {
+            turn.ledger.recipients[usize::from(*place)].concluded = true;
+            turn.remember_nothing(*place);
+        }
     }
     turn.tell(What::Forwarded, Some(peer), &sorted.taken, sorted.taken_words);
     let state = if awaits {

@@ -325,7 +325,7 @@ impl Turn<'_> {
         // A response or report that passes us as it came has no id here, and is no request of ours.
         let Some(request) = self.ledger.request.clone().filter(|r| r.message_id.is_some()) else { return };
         let mut forwarded = self.forwarded(&request, places, None);
-        let transparent = transaction.transit == Some(crate::house::TransitMode::Transparent);
+        let transparent = transaction.passes();
         if !transparent {
             forwarded.ack = self.house.peer(&transaction.peer).is_some_and(|p| p.profile.expects_response);
         }

@@ -8,13 +8,15 @@
 
 use crate::arrive::{Remembered, mail_matters, once_key, response_mailbox};
 use crate::house::{Peer, ResponseStyle};
-use crate::ledger::{Asker, Ledger, Origin, Recipient, RecipientState, Response, TransactionState, What};
+use crate::ledger::{
+    Asker, Ledger, Origin, Recipient, RecipientState, Response, Transaction, TransactionState, What,
+};
 use crate::pack::Pack as _;
 use crate::report::Happening;
 use crate::store::Op;
 use crate::turn::{Entropy, Turn};
 use crate::verdict::Reason;
-use mms::{Address, ForwardReq, HeaderText, MessageType, MmStatus, Party, RequestStatus};
+use mms::{Address, ForwardReq, ForwardRes, HeaderText, MessageType, MmStatus, Party, RequestStatus};
 
 /// What a recipient's share of the request came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +147,7 @@ impl Turn<'_> {
         }
         let concluded = |place: &u16| {
             let recipient = &self.ledger.recipients[usize::from(*place)];
-            recipient.concluded && about.contains(&recipient.party.address)
+            recipient.concluded && !self.passed(*place) && about.contains(&recipient.party.address)
         };
         let places = 0..self.ledger.recipients.len() as u16;
         let known: Vec<(u16, Share)> =
@@ -165,6 +167,26 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether this recipient's request went on as it came, so that nothing is known here of what became of it.
+    fn passed(&self, place: u16) -> bool {
+        let last = self.ledger.transactions.iter().rfind(|t| t.recipients.contains(&place));
+        self.ledger.recipients[usize::from(place)].state == RecipientState::Forwarded
+            && last.is_some_and(Transaction::passes)
+    }
+
+    /// The next Relay/Server answers us what it should have answered the peer that sent the MM: so do we.
+    pub fn answer_for(&mut self, response: &ForwardRes) {
+        let Origin::Received { peer, .. } = &self.ledger.origin else { return };
+        let (Some(peer), Some(request)) = (self.house.peer(peer), self.ledger.request.clone()) else {
+            return;
+        };
+        let share = Share { status: response.request_status, text: response.status_text.clone() };
+        for asker in self.askers(peer, &request) {
+            let groups = [(share.clone(), response.request_recipients.clone())];
+            self.answer_asker(peer, &request, &asker, &groups);
+        }
+    }
+
     /// What no response tells is told by report, if reports were asked for.
     fn report_untold(&mut self, place: u16, share: &Share, ack: bool, told: bool, entropy: Entropy<'_>) {
         let Recipient { state, reason, .. } = self.ledger.recipients[usize::from(place)].clone();
@@ -178,6 +200,13 @@ impl Turn<'_> {
                 self.report_delivery(place, Happening::ours(reason.mm_status()), share.text.clone(), entropy);
             }
             _ => {}
+        }
+    }
+
+    /// From now on a repeat finds out anew: others know what became of this recipient.
+    pub fn remember_nothing(&mut self, place: u16) {
+        if let Some(request) = self.ledger.request.clone() {
+            self.remember(&request, place, &Share { status: RequestStatus::ErrorNetworkProblem, text: None });
         }
     }
 

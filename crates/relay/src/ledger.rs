@@ -227,6 +227,13 @@ pub struct Transaction {
     pub entry: Option<(Timestamp, u32)>,
 }
 
+impl Transaction {
+    /// Whether its request goes on as it came, so that somebody else answers it.
+    pub fn passes(&self) -> bool {
+        self.transit == Some(TransitMode::Transparent)
+    }
+}
+
 /// How far a transaction got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionState {

@@ -8,7 +8,8 @@
 //! durable. While a ledger's batch is under way its further events wait; those of other ledgers pass.
 
 use crate::answer::{
-    Report, bounced, ignored, named_recipient, report, report_answered, reported, responded, unfit_report,
+    Report, bounced, ignored, named_recipient, passed_on, report, report_answered, reported, responded,
+    unfit_report,
 };
 use crate::arrive::{arrived, asked_again, passing};
 use crate::carry::carried;
@@ -26,7 +27,7 @@ use crate::submit::{repeated, submitted};
 use crate::tend::{dropped, handled, retry_now, woken};
 use crate::turn::{Decision, Turn};
 use crate::verdict::Reason;
-use mms::{AbstractMessage, Address, MmId, Timestamp, TransactionId};
+use mms::{AbstractMessage, Address, ForwardRes, MmId, Timestamp, TransactionId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -324,6 +325,14 @@ impl Shard {
     fn ledger_of(&self, arrival: &Arrival) -> Option<MmId> {
         match &arrival.message {
             Arrived::Message(AbstractMessage::ForwardReq(_)) => None,
+            Arrived::Message(AbstractMessage::ForwardRes(response)) => {
+                let ours = response.transaction_id.as_ref()?.mm();
+                let asked = |mm: &MmId| {
+                    let key = response.transaction_id.as_ref().map(TransactionId::key);
+                    self.known(*mm).is_some_and(|l| l.transactions.iter().any(|t| Some(t.id.key()) == key))
+                };
+                ours.filter(asked).or_else(|| self.passed_mm(arrival, response)).or(ours)
+            }
             Arrived::Message(m) if m.message_type().is_response() => m.transaction_id()?.mm(),
             Arrived::Message(m) => self.reported_mm(arrival, &report(m)?),
             Arrived::Bounce(bounce) => {
@@ -333,6 +342,20 @@ impl Shard {
             }
             Arrived::Unknown { .. } | Arrived::NotMm4 => None,
         }
+    }
+
+    /// The MM that passed through us as it came, to the peer that now answers us.
+    fn passed_mm(&self, arrival: &Arrival, response: &ForwardRes) -> Option<MmId> {
+        let key = response.message_id.as_ref()?.key();
+        let tagged = self.store.tagged(TagKind::MessageId, Some(key), None, NAMESAKES_MAX).ok()?;
+        let passed = |mm: &MmId| self.known(*mm).is_some_and(|l| passed_on(&l, &arrival.peer, response));
+        tagged.into_iter().map(|(_, mm)| mm).find(passed)
+    }
+
+    /// A ledger, from memory or from the store.
+    fn known(&self, mm: MmId) -> Option<Arc<Ledger>> {
+        let stored = || Some(Arc::new(Ledger::decode(&self.store.ledger(mm).ok()??.ledger).ok()?));
+        self.slots.get(&mm).and_then(|slot| slot.ledger.clone()).or_else(stored)
     }
 
     /// The MM that a report is about: ours by its id; one that passed through us by the id its originator gave it, which
@@ -349,9 +372,7 @@ impl Shard {
             return ours;
         }
         let names_it = |mm: &MmId| {
-            let stored = || Some(Arc::new(Ledger::decode(&self.store.ledger(*mm).ok()??.ledger).ok()?));
-            let ledger = self.slots.get(mm).and_then(|slot| slot.ledger.clone()).or_else(stored);
-            ledger.is_some_and(|ledger| named_recipient(&ledger, peer, report).is_some())
+            self.known(*mm).is_some_and(|ledger| named_recipient(&ledger, peer, report).is_some())
         };
         let tagged = self.store.tagged(TagKind::MessageId, Some(key), None, NAMESAKES_MAX).ok()?;
         let namesakes: Vec<MmId> = tagged.into_iter().map(|(_, mm)| mm).collect();

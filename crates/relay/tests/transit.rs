@@ -335,6 +335,90 @@ fn t_01_transparent() {
     assert_eq!((peer.as_str(), tx.as_str(), status), ("b", "tx-2", RequestStatus::ErrorUnspecified));
 }
 
+/// What passed as it came is answered by whoever has it: a repeat passes as well, and we vouch for nobody.
+#[test]
+fn a_repeat_of_what_passed_passes_again() {
+    let mut a = Driver::with(between(TransitMode::Transparent));
+    a.arrives_new("b", fwd("mm-1", "tx-1"), &[c1()]);
+    let first = a.errand();
+    // While it waits for C, one is enough.
+    a.arrives_new("b", fwd("mm-1", "tx-1"), &[c1()]);
+    assert!(a.no_errand());
+    a.carried(&first, taken());
+    assert!(a.no_errand(), "it is not for us to say what became of it");
+    for _ in 0..2 {
+        a.arrives_new("b", fwd("mm-1", "tx-1"), &[c1()]);
+        let again = a.errand();
+        assert_eq!(
+            (again.peer.as_str(), again.relayed.as_ref().unwrap().mode),
+            ("c", TransitMode::Transparent)
+        );
+        a.carried(&again, taken());
+        assert!(a.no_errand());
+    }
+}
+
+/// The same while others of the same request still wait.
+#[test]
+fn of_what_has_passed_in_part_nothing_is_said() {
+    let mut a = Driver::with(between(TransitMode::Transparent));
+    let both = [c1(), party("+12025550121")];
+    a.arrives_new("b", fwd("mm-1", "tx-1"), &both);
+    let errand = a.errand();
+    let told = vec![Told::Taken("250 taken".into()), Told::Later("450 later".into())];
+    a.carried(&errand, Carried::Told(told));
+    a.arrives_new("b", fwd("mm-1", "tx-1"), &both);
+    let rest = a.errand();
+    assert_eq!(rest.places, [1]);
+    assert_eq!(forward(&rest).message_id.as_ref().unwrap().as_str(), "mm-1");
+    assert!(a.no_errand());
+}
+
+/// The same when it had to be looked up where it goes.
+#[test]
+fn a_repeat_of_what_passed_after_a_look_up_passes_again() {
+    let mut a = Driver::with(House { discovery: outside(true), ..between(TransitMode::Transparent) });
+    for _ in 0..2 {
+        a.arrives_new("b", fwd("mm-1", "tx-1"), &[c1()]);
+        find(&mut a, Found::Peer(PeerName::new("c")));
+        let errand = a.errand();
+        a.carried(&errand, taken());
+        assert!(a.no_errand());
+    }
+}
+
+/// A Relay/Server that knows no mailbox behind us answers us. What it says is for the one that asked, once for each time that it is said.
+#[test]
+fn an_answer_to_us_about_what_passed_goes_on() {
+    let mut a = Driver::with(between(TransitMode::Transparent));
+    let (id, _) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[c1()]);
+    let errand = a.errand();
+    let said = |status, tx: &str| {
+        let tx = TransactionId::new(tx).unwrap();
+        let mut response = res_for(tx, status, &[c1()]);
+        if let AbstractMessage::ForwardRes(response) = &mut response {
+            response.message_id = mms::MessageId::new("mm-1").ok();
+        }
+        response
+    };
+    // Nobody else may say it, and not about another request.
+    a.arrives("b", said(RequestStatus::Ok, "tx-1"));
+    a.arrives("c", said(RequestStatus::Ok, "tx-2"));
+    assert!(a.no_errand());
+    // It may be quicker than the word that C has the request.
+    a.arrives("c", said(RequestStatus::ErrorContentNotAccepted, "tx-1"));
+    let answer = a.errand();
+    let expected =
+        ("b".into(), "tx-1".into(), RequestStatus::ErrorContentNotAccepted, vec!["+12025550120".into()]);
+    assert_eq!(answered(&answer), expected);
+    a.carried(&answer, taken());
+    a.carried(&errand, taken());
+    assert_eq!(a.states(id), [RecipientState::Forwarded]);
+    assert!(a.no_errand());
+    a.arrives("c", said(RequestStatus::ErrorContentNotAccepted, "tx-1"));
+    assert_eq!(answered(&a.errand()), expected);
+}
+
 /// Without a transparent grant nothing passes as it came, whoever it is addressed to.
 #[test]
 fn a_response_for_another_peer_passes_only_where_its_request_may() {

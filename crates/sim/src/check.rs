@@ -330,7 +330,12 @@ impl Checks {
             let brought = |l: &Ledger| {
                 l.responses.iter().any(|r| r.kind == MessageType::ForwardRes && r.entry.is_none())
             };
-            if !ledgers.iter().filter(concerned).any(brought) {
+            // What passed as it came is answered by whoever has it now.
+            let passed = |l: &Ledger| {
+                l.transactions.iter().any(relay::Transaction::passes)
+                    && l.history.iter().any(|m| m.what == What::Forwarded)
+            };
+            if !ledgers.iter().filter(concerned).any(|l| brought(l) || passed(l)) {
                 silent.push(format!(
                     "{} never answered {} about {}",
                     view.name, promise.peer, promise.message_id

@@ -65,14 +65,32 @@ pub fn node_at(host: &str) -> Option<usize> {
     NAMES.iter().position(|name| self::host(name) == host)
 }
 
+/// What the relays of a world have agreed about its hub.
+#[derive(Clone, Copy, Debug)]
+pub struct Agreed {
+    /// How it lets MMs through.
+    through: TransitMode,
+    /// Whether the others know who is behind it, so that responses are addressed to them and pass through, too.
+    known: bool,
+}
+
+impl Agreed {
+    /// In the world of a seed.
+    pub const fn of(seed: u64) -> Self {
+        let through = if seed.is_multiple_of(3) { TransitMode::Transparent } else { TransitMode::BackToBack };
+        Self { through, known: seed.is_multiple_of(6) }
+    }
+}
+
 /// A relay's configuration.
-pub fn house(node: usize, dice: &mut Dice) -> House {
+pub fn house(node: usize, agreed: Agreed, dice: &mut Dice) -> House {
+    let Agreed { through, known } = agreed;
     let peer = |name: &str, prefixes: &[&str]| Peer {
         prefixes: prefixes.iter().map(|p| (*p).to_owned()).collect(),
         ..Peer::new(name, domain(name))
     };
     let to = |names: &[&str]| Transit {
-        to: names.iter().map(|n| (PeerName::new(n), TransitMode::BackToBack)).collect(),
+        to: names.iter().map(|n| (PeerName::new(n), through)).collect(),
         to_any: None,
     };
     let of = |n: usize| prefix(n);
@@ -89,8 +107,14 @@ pub fn house(node: usize, dice: &mut Dice) -> House {
     if NAMES[node] != "c" {
         peers.push(peer(NAMES[X], &[of(X)]));
     }
+    if known && let Some(hub) = peers.iter_mut().find(|p| p.name.as_str() == NAMES[HUB]) {
+        let behind: &[&str] = if NAMES[node] == "c" { &["a", "b"] } else { &["c"] };
+        hub.domains.extend(behind.iter().map(|name| domain(name)));
+    }
     for peer in &mut peers {
         vary(&mut peer.profile, dice);
+        // What passes as it came has the envelope of who sent it first.
+        peer.profile.own_senders &= through == TransitMode::BackToBack || peer.name.as_str() != NAMES[HUB];
     }
     let users = (0..USERS).map(|n| format!("{}{n}", of(node))).chain((node == 1).then(|| BY_HUB.to_owned()));
     let subscribers = users.filter_map(|digits| Number::international(&digits).ok()).collect();

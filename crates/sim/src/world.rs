@@ -10,7 +10,7 @@ use crate::dock::body_of;
 use crate::hostile::Hostile;
 use crate::net::{ConnId, Delivery, Net, Side};
 use crate::planted::Planted;
-use crate::relays::{BY_HUB, NAMES, Relay, USERS, Waiting, X, host, house, node_at, prefix};
+use crate::relays::{Agreed, BY_HUB, NAMES, Relay, USERS, Waiting, X, host, house, node_at, prefix};
 use crate::story::Story;
 use crate::weather::{Fault, Faults, Weather};
 use mms::{Expiry, ForwardReq, HeaderText, MmId, Party, Timestamp, Visibility};
@@ -186,7 +186,7 @@ impl World {
         let weather = Weather::of(&mut dice);
         let relay = |(node, name): (usize, &&'static str), dice: &mut Dice| Relay {
             name,
-            house: Arc::new(house(node, dice)),
+            house: Arc::new(house(node, Agreed::of(options.seed), dice)),
             disk: Disk::new(),
             epoch: 0,
             dice: dice.fork(),

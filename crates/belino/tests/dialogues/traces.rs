@@ -83,13 +83,16 @@ fn serve(socket: TcpStream, kept: &Mutex<Vec<Vec<u8>>>, answers: &Mutex<VecDeque
             return;
         }
         assert_eq!(line, "POST /v1/traces HTTP/1.1\r\n");
-        let mut length = 0;
+        let (mut length, mut host) = (0, String::new());
         loop {
             let mut field = String::new();
             reader.read_line(&mut field).unwrap();
             let field = field.trim_end().to_ascii_lowercase();
             if let Some(value) = field.strip_prefix("content-length: ") {
                 length = value.parse().unwrap();
+            }
+            if let Some(value) = field.strip_prefix("host: ") {
+                value.clone_into(&mut host);
             }
             if let Some(value) = field.strip_prefix("content-type: ") {
                 assert_eq!(value, "application/x-protobuf");
@@ -98,6 +101,7 @@ fn serve(socket: TcpStream, kept: &Mutex<Vec<Vec<u8>>>, answers: &Mutex<VecDeque
                 break;
             }
         }
+        assert_eq!(host, reader.get_ref().local_addr().unwrap().to_string());
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         let status = answers.lock().unwrap().pop_front().unwrap_or(200);

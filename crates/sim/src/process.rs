@@ -13,9 +13,12 @@ use crate::planted::Planted;
 use crate::relays::{NAMES, Process, Waiting, domain, host};
 use crate::weather::Fault;
 use crate::world::{Happening, World};
-use mms::MmId;
+use mms::{Address, MmId, Party};
 use relay::store::{Batch, Done, Need, Op, Outcome, Store, StoreError};
-use relay::{Answer, Arrived, Carried, Errand, Event, Input, Ledger, Output, PeerName, Reason, Shard};
+use relay::{
+    Answer, Arrived, Carried, Errand, Event, Found, Input, Ledger, Lookup, Output, PeerName, Reason, Route,
+    Shard,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 
@@ -229,9 +232,40 @@ impl World {
             Output::Alarm { mm, text } => {
                 self.story.tell(self.now, NAMES[relay], "alarm", &[], || format!("{mm:?} {text}"));
             }
-            // Nobody here has a webhook or asks for a look-up.
-            Output::Notify(_) | Output::Lookup(_) => {}
+            Output::Lookup(lookup) => {
+                let (epoch, slow) = (self.relays[relay].epoch, self.relays[relay].slow);
+                let at = self.now + self.dice.between(2, 3000) * slow;
+                self.schedule(at, Happening::LookedUp { relay, epoch, lookup });
+            }
+            // Nobody here has a webhook.
+            Output::Notify(_) => {}
         }
+    }
+
+    /// A look-up is over: what is found is what the tables say, in one of the ways in which sources say it, or nobody answers.
+    pub(crate) fn looked_up(&mut self, relay: usize, lookup: Lookup) {
+        let house = Arc::clone(&self.relays[relay].house);
+        let stormy = self.now < self.weather.clears;
+        let found = lookup.numbers.iter().map(|(place, number)| {
+            let route = house.explain(&Party::from(Address::Plmn(number.clone()))).route;
+            let found = match (self.dice.below(6), route) {
+                (0, _) if stormy => {
+                    self.faults.count(Fault::Lookup);
+                    Found::Later("no answer".into())
+                }
+                (1 | 2, _) => Found::Tables,
+                (_, Route::Local(_)) => Found::Here,
+                (3, Route::Peer(peer)) => Found::Peer(peer),
+                (_, Route::Peer(peer)) => match house.peer(&peer).and_then(|p| p.domains.first()) {
+                    Some(domain) => Found::Domain(domain.clone()),
+                    None => Found::Tables,
+                },
+                (_, Route::Nowhere(_)) => Found::Nothing,
+            };
+            (*place, found)
+        });
+        let found = found.collect();
+        self.tell_heart(relay, lookup.mm, Event::Found { entry: lookup.entry, found }, None);
     }
 
     fn commit(&mut self, relay: usize, batch: Arc<Batch>, done: Done) {

@@ -12,7 +12,7 @@ use crate::dock::Dock;
 use crate::line::Line;
 use crate::net::ConnId;
 use mms::{Address, Domain, Number};
-use relay::house::{Local, MailFrom, NumberForm, Profile, ResponseStyle, Transit, TransitMode};
+use relay::house::{Discovery, Local, MailFrom, NumberForm, Profile, ResponseStyle, Transit, TransitMode};
 use relay::store::{Outcome, StoreError};
 use relay::{Errand, House, Input, Peer, PeerName, Shard, Token};
 use std::collections::{BTreeMap, VecDeque};
@@ -72,19 +72,21 @@ pub struct Agreed {
     through: TransitMode,
     /// Whether the others know who is behind it, so that responses are addressed to them and pass through, too.
     known: bool,
+    /// Whether everybody asks where a number is served before looking into tables.
+    asks: bool,
 }
 
 impl Agreed {
     /// In the world of a seed.
     pub const fn of(seed: u64) -> Self {
         let through = if seed.is_multiple_of(3) { TransitMode::Transparent } else { TransitMode::BackToBack };
-        Self { through, known: seed.is_multiple_of(6) }
+        Self { through, known: seed.is_multiple_of(6), asks: seed.is_multiple_of(5) }
     }
 }
 
 /// A relay's configuration.
 pub fn house(node: usize, agreed: Agreed, dice: &mut Dice) -> House {
-    let Agreed { through, known } = agreed;
+    let Agreed { through, known, asks } = agreed;
     let peer = |name: &str, prefixes: &[&str]| Peer {
         prefixes: prefixes.iter().map(|p| (*p).to_owned()).collect(),
         ..Peer::new(name, domain(name))
@@ -120,6 +122,7 @@ pub fn house(node: usize, agreed: Agreed, dice: &mut Dice) -> House {
     let subscribers = users.filter_map(|digits| Number::international(&digits).ok()).collect();
     let local = Local { subscribers: Some(subscribers), ..Local::mailboxes(vec![of(node).to_owned()]) };
     let mut house = House { locals: vec![local], peers, ..House::new(domain(NAMES[node])) };
+    house.discovery = Discovery { asks, tables_first: false, portability_first: asks };
     house.limits.in_flight_max = dice.between(1, 8) as usize;
     house
 }

@@ -46,6 +46,8 @@ faults! {
     Clock = "clocks that jumped";
     /// A relay does not serve its users for a while.
     Unavailable = "docks out of service";
+    /// Nobody says where a number is served.
+    Lookup = "look-ups without an answer";
     /// The hostile peer sends something that it should not.
     Hostile = "hostile dialogues";
 }

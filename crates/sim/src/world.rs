@@ -15,7 +15,7 @@ use crate::story::Story;
 use crate::weather::{Fault, Faults, Weather};
 use mms::{Expiry, ForwardReq, HeaderText, MmId, Party, Timestamp, Visibility};
 use relay::store::Store;
-use relay::{Errand, Event, Handling, House, Input, Submission};
+use relay::{Errand, Event, Handling, House, Input, Lookup, Submission};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,6 +48,8 @@ pub(crate) enum Happening {
     Deadline(ConnId, Side),
     /// A disk is done with what was written.
     Flush { relay: usize, epoch: u64 },
+    /// A look-up is over.
+    LookedUp { relay: usize, epoch: u64, lookup: Box<Lookup> },
     /// A heart wants to be woken.
     Tick { relay: usize, epoch: u64 },
     /// A process starts.
@@ -266,6 +268,12 @@ impl World {
             Happening::Flush { relay, epoch } => {
                 if self.relays[relay].epoch == epoch {
                     self.flush(relay);
+                }
+                Some(relay)
+            }
+            Happening::LookedUp { relay, epoch, lookup } => {
+                if self.relays[relay].epoch == epoch {
+                    self.looked_up(relay, *lookup);
                 }
                 Some(relay)
             }

@@ -492,7 +492,7 @@ pub const TABLES: &[Table] = &[
             row(
                 &["sessions_max"],
                 Computed(|c| c.limits.sessions_max.to_string()),
-                "incoming connections in all",
+                "incoming connections in all; fewer where the limit of open files has no room for them, which the log says",
             ),
             row(
                 &["disk_free_min"],

@@ -173,7 +173,14 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
         tasks.spawn(listen(dock.clone(), listener, tasks.clone(), implicit));
     }
     let set = http::Set { config: config.clone(), keys };
-    let http = Arc::new(http::Dock::new(set, store.clone(), heart.clone(), clock.clone(), stopping.clone()));
+    let http = Arc::new(http::Dock::new(
+        set,
+        store.clone(),
+        search.clone(),
+        heart.clone(),
+        clock.clone(),
+        stopping.clone(),
+    ));
     let mut http_addresses = Vec::new();
     for address in &config.http.listen {
         let listener = TcpListener::bind(address)

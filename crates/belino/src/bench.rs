@@ -8,6 +8,8 @@
 pub mod backlog;
 pub mod chart;
 pub mod client;
+pub mod crowd;
+pub mod crowded;
 pub mod disk;
 pub mod ends;
 pub mod mail;

@@ -38,6 +38,7 @@ pub mod content;
 pub mod courier;
 pub mod decode;
 pub mod demo;
+pub mod descriptors;
 pub mod discovery;
 pub mod dock;
 pub mod explain;

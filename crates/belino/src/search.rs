@@ -9,8 +9,9 @@
 use crate::content;
 use mms::{MmId, Timestamp};
 use relay::store::{Store, StoreError};
-use relay::{Ledger, Origin, RecipientState};
+use relay::{Ledger, Noticed, Origin, RecipientState};
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -99,8 +100,12 @@ pub struct Search {
 #[derive(Default)]
 struct Changed {
     ids: BTreeSet<MmId>,
+    /// Those that are being put in now.
+    under_way: BTreeSet<MmId>,
     /// The smallest of those that had no room.
     missed: Option<MmId>,
+    /// What had no room is being read again, or nobody reads any more.
+    has_gaps: bool,
     stopping: bool,
 }
 
@@ -146,7 +151,10 @@ impl Search {
 
     /// How far the index is behind.
     pub fn behind(&self) -> Behind {
-        let waiting = self.changed().ids.len() as u64;
+        let waiting = {
+            let changed = self.changed();
+            (changed.ids.len() + changed.under_way.len()) as u64
+        };
         let reading = self.is_reading.load(Ordering::Relaxed).then(|| self.read.load(Ordering::Relaxed));
         Behind { waiting, reading }
     }
@@ -160,6 +168,51 @@ impl Search {
             self.index.get().ok_or_else(|| anyhow::anyhow!("the search index is being opened; ask again"))?;
         let found = self.look(index, asked)?;
         Ok(Page { ids: found.ids, next: found.next, behind: self.behind() })
+    }
+
+    /// MMs that may have one of these words, newest first, those before `before` only: at most `max` for each word, and as many
+    /// that the index does not have as they are now. None that has one is left out. Reads files.
+    ///
+    /// `None`: which MMs the index does not have is not known, as it still reads what came before the start, or has missed
+    /// some.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn any_of(
+        &self,
+        words: &[(Kind, String)],
+        before: Option<MmId>,
+        max: usize,
+    ) -> Result<Option<Found>, StoreError> {
+        let max = max.max(1);
+        let Some(index) = self.index.get() else { return Ok(None) };
+        // First what waits, then the index: what goes from here to there meanwhile is found twice, and not at all the other
+        // way round.
+        let Some(waiting) = self.waiting(before, max) else { return Ok(None) };
+        let mut sources = vec![waiting];
+        for word in words {
+            let query = Query { words: vec![word.clone()], before, max, ..Query::default() };
+            sources.push(index.find(&query)?.ids);
+        }
+        // A source that is cut off says nothing about what is older than its last.
+        let next = sources.iter().filter(|ids| ids.len() >= max).filter_map(|ids| ids.last().copied()).max();
+        let all: BTreeSet<MmId> = sources.into_iter().flatten().filter(|id| Some(*id) >= next).collect();
+        Ok(Some(Found { ids: all.into_iter().rev().collect(), next }))
+    }
+
+    /// The newest of the MMs that the index does not have as they are; `None`: not all of them are known.
+    fn waiting(&self, before: Option<MmId>, max: usize) -> Option<Vec<MmId>> {
+        let changed = self.changed();
+        if self.is_reading.load(Ordering::Relaxed) || changed.missed.is_some() || changed.has_gaps {
+            return None;
+        }
+        let older = (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
+        let newest = |ids: &BTreeSet<MmId>| ids.range(older).rev().take(max).copied().collect::<Vec<_>>();
+        let mut all = [newest(&changed.ids), newest(&changed.under_way)].concat();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.dedup();
+        all.truncate(max);
+        Some(all)
     }
 
     fn look(&self, index: &Index, asked: &Asked) -> Result<Found, StoreError> {
@@ -208,6 +261,7 @@ impl Search {
             }
         };
         if let Err(why) = self.follow(opened) {
+            self.changed().has_gaps = true;
             tracing::error!("the search index stays as it is until the next start: {why}");
         }
     }
@@ -241,6 +295,7 @@ impl Search {
         for batch in ids.chunks(BATCH) {
             self.put(index, batch)?;
         }
+        self.changed().under_way.clear();
         if stopping {
             return Ok(false);
         }
@@ -249,6 +304,7 @@ impl Search {
             if !self.read_from(index, Some(before))? || !self.read_open(index)? {
                 return Ok(false);
             }
+            self.changed().has_gaps = false;
         }
         let some = index.all(*seen, BATCH)?;
         self.put_gone(index, &some)?;
@@ -263,8 +319,10 @@ impl Search {
             .news
             .wait_timeout_while(changed, PAUSE, |changed| !changed.stopping)
             .unwrap_or_else(PoisonError::into_inner);
-        let ids = std::mem::take(&mut changed.ids).into_iter().collect();
-        (ids, changed.missed.take(), changed.stopping)
+        changed.under_way = std::mem::take(&mut changed.ids);
+        let missed = changed.missed.take();
+        changed.has_gaps = missed.is_some();
+        (changed.under_way.iter().copied().collect(), missed, changed.stopping)
     }
 
     /// Put in all MMs after this one. `false` when the house stops.
@@ -330,6 +388,36 @@ impl Search {
     }
 }
 
+#[cfg(test)]
+impl Search {
+    /// One without a thread, which has read what there is.
+    pub(crate) fn by_hand(folder: &Path, store: Arc<dyn Store>) -> Self {
+        let search = Self::new(folder, store);
+        let index = search.index.get_or_init(|| Index::open(folder).unwrap());
+        assert!(search.catch_up(index).unwrap());
+        search.is_reading.store(false, Ordering::Relaxed);
+        // Rounds need not wait for company.
+        search.stop();
+        search
+    }
+
+    /// What has changed is taken, and not put in yet.
+    pub(crate) fn begin_by_hand(&self) {
+        // Not while something is under way: there is one thread.
+        if self.changed().under_way.is_empty() {
+            self.take();
+        }
+    }
+
+    /// What is under way is put in, and then what has changed.
+    pub(crate) fn follow_by_hand(&self) {
+        let Some(index) = self.index.get() else { return };
+        let ids: Vec<MmId> = self.changed().under_way.iter().copied().collect();
+        self.put(index, &ids).unwrap();
+        assert!(!self.round(index, &mut None).unwrap());
+    }
+}
+
 /// How far an MM is.
 pub fn state_of(ledger: &Ledger) -> State {
     let is_lost = |state| {
@@ -354,6 +442,8 @@ fn row(ledger: &Ledger) -> Row {
         words.extend(request.message_id.iter().map(|id| (Kind::MessageId, id.key().to_owned())));
         words.extend(request.from.iter().map(|from| (Kind::Address, from.address.value())));
     }
+    let came = ledger.notices.iter().filter(|notice| notice.what == Noticed::Arrived);
+    words.extend(came.map(|notice| (Kind::Webhook, notice.hook.as_str().to_owned())));
     words.extend(ledger.recipients.iter().map(|r| (Kind::Address, r.party.address.value())));
     words.extend(ledger.transactions.iter().map(|t| (Kind::Peer, t.peer.as_str().to_owned())));
     Row { id: ledger.id, state: state_of(ledger), words }

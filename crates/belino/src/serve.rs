@@ -181,6 +181,7 @@ pub async fn start(config: Config, clock: Clock, watcher: Option<Watcher>) -> an
     let http = Arc::new(http::Dock::new(
         set,
         store.clone(),
+        search.clone(),
         heart.clone(),
         clock.clone(),
         telemetry,

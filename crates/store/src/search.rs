@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The shape of the file; another number means: begin anew.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// Marks a file that was closed in good order.
 const CLOSED: i64 = 0x4265_6c78;
 /// Marks one that is in use, or was when it ended.
@@ -61,6 +61,8 @@ pub enum Kind {
     MessageId = 3,
     /// Who handed it in.
     Submitter = 4,
+    /// A webhook that it has come to.
+    Webhook = 5,
 }
 
 /// One MM, as it is found.
@@ -79,7 +81,7 @@ pub struct Row {
 pub struct Query {
     /// Addresses that begin so, whatever the kind of address.
     pub address: Option<String>,
-    /// Exactly this peer, Message-ID or submitter.
+    /// Exactly this peer, Message-ID, submitter or webhook.
     pub words: Vec<(Kind, String)>,
     /// Exactly this state.
     pub state: Option<State>,
@@ -331,8 +333,13 @@ impl Index {
         // The rarest leads; the others are looked up for each MM that it has. Only a prefix that many MMs have cannot lead:
         // its matches are not in the order of time.
         let mut rarest: Option<(u64, usize)> = None;
+        let has_one = conditions.len() == 1;
         for (place, condition) in conditions.iter().enumerate() {
-            let count = self.count(condition, &bounds)?;
+            // What stands alone leads, however many MMs it has, unless it is such a prefix.
+            let count = match condition {
+                Condition::Word(..) | Condition::State(_) if has_one => 0,
+                _ => self.count(condition, &bounds)?,
+            };
             let may_lead = count < COUNTED_MAX || !matches!(condition, Condition::Begins(_));
             if may_lead && rarest.is_none_or(|(least, _)| count < least) {
                 rarest = Some((count, place));

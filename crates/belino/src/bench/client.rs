@@ -62,15 +62,46 @@ impl Connection {
     /// # Errors
     /// What the system says, or what the other side said instead of welcome.
     pub fn open(to: SocketAddr, from: Option<IpAddr>, name: &str) -> io::Result<Self> {
+        let mut connection = Self::greeted(to, from)?;
+        connection.socket.write_all(format!("EHLO {name}\r\n").as_bytes())?;
+        connection.welcome("EHLO")?;
+        Ok(connection)
+    }
+
+    /// Connect and hear the greeting.
+    ///
+    /// # Errors
+    /// What the system says, or what the other side said instead of welcome.
+    pub fn greeted(to: SocketAddr, from: Option<IpAddr>) -> io::Result<Self> {
         let socket = connect(to, from)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         let mut connection = Self { socket, input: Box::new([0; 4096]), start: 0, end: 0 };
         connection.welcome("the greeting")?;
-        connection.socket.write_all(format!("EHLO {name}\r\n").as_bytes())?;
-        connection.welcome("EHLO")?;
         Ok(connection)
+    }
+
+    /// Say `MAIL`, one `RCPT` and `DATA`, in one write, and hear that content is awaited.
+    ///
+    /// # Errors
+    /// What the system says, or what the other side said instead.
+    pub fn begin(&mut self, commands: &[u8]) -> io::Result<()> {
+        self.socket.write_all(commands)?;
+        self.welcome("MAIL")?;
+        self.welcome("RCPT")?;
+        match self.reply()? {
+            reply if reply.code == 354 => Ok(()),
+            reply => {
+                let what = format!("answered to DATA: {}", reply.line);
+                Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
+            }
+        }
+    }
+
+    /// The socket alone. What was read ahead is lost.
+    pub fn into_socket(self) -> TcpStream {
+        self.socket
     }
 
     fn welcome(&mut self, to: &str) -> io::Result<()> {

@@ -47,6 +47,8 @@ impl std::fmt::Display for Size {
 
 /// Where the mails say that they come from.
 pub const SOURCE_DOMAIN: &str = "mms.source.example";
+/// Where the peer that only holds connections says that it comes from.
+pub const CROWD_DOMAIN: &str = "mms.crowd.example";
 /// What the relay under test is called.
 pub const RELAY_DOMAIN: &str = "mms.relay.example";
 /// Number that sends.

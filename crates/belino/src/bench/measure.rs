@@ -23,6 +23,11 @@ pub fn raise_open_files() {
     }
 }
 
+/// How many files this process may have open; `None`: as many as it likes.
+pub fn open_files_max() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
 fn ticks() -> f64 {
     rustix::param::clock_ticks_per_second() as f64
 }
@@ -113,6 +118,11 @@ impl Tree {
             cost.written += number_in(&format!("/proc/{pid}/io"), "write_bytes:").unwrap_or(0);
         }
         cost
+    }
+
+    /// Files, sockets among them, that its first process has open now.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.root)).map_or(0, Iterator::count)
     }
 
     /// Its memory now.

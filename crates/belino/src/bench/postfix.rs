@@ -160,6 +160,7 @@ mod tests {
             asks: false,
             connections: 1000,
             flush_delay: None,
+            crowd: false,
         };
         let text = configuration(&plan);
         for part in [

@@ -4,7 +4,7 @@
 //!
 //! A crash of the bench itself leaves a relay running; its folder's name begins with `belino-bench`.
 
-use super::mail::{RELAY_DOMAIN, SINK_PREFIX, SOURCE_DOMAIN, SOURCE_NUMBER, sink_domain};
+use super::mail::{CROWD_DOMAIN, RELAY_DOMAIN, SINK_PREFIX, SOURCE_DOMAIN, SOURCE_NUMBER, sink_domain};
 use super::measure::Tree;
 use super::postfix::Postfix;
 use crate::clock;
@@ -72,11 +72,18 @@ pub struct Plan {
     pub connections: usize,
     /// Each flush takes so much longer.
     pub flush_delay: Option<Duration>,
+    /// There is another peer, of [`crowd_addresses`], that may have as many connections as it likes.
+    pub crowd: bool,
 }
 
 /// Addresses of sources: all of them are one peer.
 pub fn source_address(turn: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1 + (turn % 64) as u8))
+}
+
+/// Addresses of the peer that only holds connections: two hundred, for ports are few on each.
+pub fn crowd_addresses() -> Vec<IpAddr> {
+    (1..=200).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 3, last))).collect()
 }
 
 /// Address of a sink, by its place.
@@ -126,6 +133,12 @@ pub fn configuration(plan: &Plan) -> String {
             sink_domain(k),
             sink.ip(),
             plan.asks
+        ));
+    }
+    if plan.crowd {
+        text.push_str(&format!(
+            "[[peer]]\nname = \"crowd\"\ndomains = [\"{CROWD_DOMAIN}\"]\nhosts = [\"127.0.0.1:9\"]\nfrom = [\"127.0.3.0/24\"]\n\
+             sessions_max = 20000\n\n"
         ));
     }
     text
@@ -347,6 +360,7 @@ mod tests {
             asks: transit == Transit::BackToBack,
             connections: 20,
             flush_delay: None,
+            crowd: true,
         }
     }
 
@@ -361,7 +375,7 @@ mod tests {
                 crate::config::parse(&configuration(&plan(transit)), Path::new("/x/belino.toml")).unwrap();
             let (source, sink) = (PeerName::new("source"), PeerName::new("sink2"));
             assert_eq!(config.house.transit(&source, &sink), Some(mode));
-            assert_eq!(config.links.len(), 4);
+            assert_eq!(config.links.len(), 5);
         }
     }
 

@@ -156,6 +156,7 @@ impl<'a> Campaign<'a> {
             Scene::WriteAmp { most } => self.write_amplification(&mut outcome, most)?,
             Scene::SlowFlush => self.slow_flush(&mut outcome)?,
             Scene::Fairness => self.fairness(&mut outcome)?,
+            Scene::Crowd { idle, dripping } => self.crowd(&mut outcome, idle, dripping)?,
         }
         Ok(outcome)
     }

@@ -117,6 +117,7 @@ impl Campaign<'_> {
                 asks: workload.work.ack,
                 connections: workload.work.connections,
                 flush_delay: None,
+                crowd: matches!(workload.scene, Scene::Crowd { .. }),
             };
             relays.push(Relay::start(&subject, &plan)?);
             plans.push(plan);

@@ -52,6 +52,13 @@ pub enum Scene {
     SlowFlush,
     /// One peer among ten is dead, one is slow.
     Fairness,
+    /// Another peer holds many connections.
+    Crowd {
+        /// So many that say nothing.
+        idle: u32,
+        /// So many that bring content, an octet a second.
+        dripping: u32,
+    },
 }
 
 /// Which figure a goal is about.
@@ -131,6 +138,7 @@ impl Workload {
             Scene::WriteAmp { .. } => 15.0 + 20.0 * others,
             Scene::Memory { .. } => 30.0 * both,
             Scene::Idle(_) => 12.0,
+            Scene::Crowd { .. } => 8.0 + rounds * (8.0 + 2.3 * span),
             Scene::Depth(backlog) => 10.0 + 2.0 * rounds * span + f64::from(backlog) / 3000.0,
         }
     }
@@ -356,6 +364,12 @@ pub fn all() -> Vec<Workload> {
             Scene::Idle(10_000),
             "idle",
             "memory while nothing happens, alone and with 10,000 connections",
+            PLAIN,
+        ),
+        of_ours(
+            Scene::Crowd { idle: 10_000, dripping: 1_000 },
+            "crowd",
+            "30 KB beside 10,000 silent connections of another peer and 1,000 that drip an octet a second",
             PLAIN,
         ),
         depth(10_000, "depth-10k", "30 KB while 10,000 MMs wait for a dead peer; kill -9 and start"),

@@ -1,5 +1,6 @@
-//! `belino bench`, `belino bench source`, `belino bench sink`.
+//! `belino bench`, `belino bench source`, `belino bench sink`, and `belino bench crowd` for the workload of that name.
 
+mod crowd;
 mod run;
 mod sink;
 mod source;
@@ -24,6 +25,9 @@ enum Tool {
     Source(source::Source),
     /// Take mails as fast as they come, and tell which of the bench's are lost, doubled or changed
     Sink(sink::Sink),
+    /// Hold many connections
+    #[command(hide = true)]
+    Crowd(crowd::Held),
 }
 
 impl Bench {
@@ -34,6 +38,7 @@ impl Bench {
         match self.tool {
             Some(Tool::Source(source)) => source.run(common),
             Some(Tool::Sink(sink)) => sink.run(common),
+            Some(Tool::Crowd(crowd)) => crowd.run(common),
             None => self.run.run(common),
         }
     }

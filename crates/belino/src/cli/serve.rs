@@ -3,6 +3,7 @@
 use super::Common;
 use crate::clock::Clock;
 use crate::config::{Config, Span};
+use crate::descriptors;
 use crate::serve::{Running, start};
 use anyhow::Context as _;
 use clap::Args;
@@ -50,6 +51,7 @@ impl Serve {
         if let Some(delay) = self.flush_delay {
             config.limits.flush_delay = delay.0;
         }
+        descriptors::bound(&mut config);
         Ok(config)
     }
 
@@ -73,6 +75,7 @@ impl Serve {
     /// Run until told to stop. The exit code tells whether the store failed.
     pub fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
         init_log(common, "info")?;
+        descriptors::raise();
         let file = common.config_file()?;
         let config = self.read(common, &file)?;
         if config.listen.is_empty() {

@@ -8,6 +8,7 @@
 
 mod fields;
 mod messages;
+pub mod own;
 pub mod problem;
 pub mod shown;
 mod submit;
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::http::Application;
 use crate::config::{Config, Keys};
 use crate::heart::Heart;
+use crate::search::Search;
 use crate::telemetry::Telemetry;
 use crate::web::{self, Terms};
 use axum::Router;
@@ -49,6 +51,7 @@ pub struct Set {
 pub struct Dock {
     set: RwLock<Arc<Set>>,
     store: Arc<dyn Store>,
+    search: Option<Arc<Search>>,
     heart: Heart,
     clock: Clock,
     telemetry: Arc<Telemetry>,
@@ -70,10 +73,11 @@ impl Caller {
 }
 
 impl Dock {
-    /// A dock for this house.
+    /// A dock for this house; with a search index, if one is kept.
     pub fn new(
         set: Set,
         store: Arc<dyn Store>,
+        search: Option<Arc<Search>>,
         heart: Heart,
         clock: Clock,
         telemetry: Arc<Telemetry>,
@@ -82,7 +86,17 @@ impl Dock {
         let http = &set.config.http;
         let requests = Semaphore::new(http.requests_max.min(Semaphore::MAX_PERMITS));
         let sessions = Arc::new(Semaphore::new(http.sessions_max.min(Semaphore::MAX_PERMITS)));
-        Self { set: RwLock::new(Arc::new(set)), store, heart, clock, telemetry, requests, sessions, stop }
+        Self {
+            set: RwLock::new(Arc::new(set)),
+            store,
+            search,
+            heart,
+            clock,
+            telemetry,
+            requests,
+            sessions,
+            stop,
+        }
     }
 
     /// Another configuration: applications, webhooks, sizes. Addresses and numbers at once stay.

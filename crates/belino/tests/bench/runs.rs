@@ -97,7 +97,7 @@ fn the_page_about_performance_names_every_workload() {
 
 #[test]
 fn queues_disks_and_neighbours() {
-    let names = "slow-flush,fairness,rss-20,idle,depth-10k,write-amp-30k";
+    let names = "slow-flush,fairness,rss-20,idle,crowd,depth-10k,write-amp-30k";
     let output = bench(&["--quick", "--json", "--only", names]);
     assert!(output.status.success(), "{}", said(&output));
     let report = json(&output);
@@ -112,11 +112,19 @@ fn queues_disks_and_neighbours() {
         ("fairness", "rate of the eight"),
         ("rss-20", "peak PSS"),
         ("idle", "PSS while nothing happens"),
+        ("crowd", "rate / alone"),
+        ("crowd", "RSS of the relay"),
         ("depth-10k", "rate / empty queue"),
         ("depth-10k", "start after kill -9"),
         ("write-amp-30k", "octets written"),
     ] {
         assert!(reading(name, what) > 0.0, "{name}: {what}");
+    }
+    // The whole crowd was there, and is served when the rounds are over.
+    for (what, value) in
+        [("connections of the crowd", 110.0), ("that the relay kept", 1.0), ("answered NOOP", 1.0)]
+    {
+        assert_eq!(reading("crowd", what), value, "{what}: {report:#}");
     }
     for workload in report["workloads"].as_array().unwrap() {
         for of in workload["subjects"].as_array().unwrap() {

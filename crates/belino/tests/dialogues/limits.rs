@@ -234,6 +234,43 @@ fn x_04_a_thousand_sessions() {
     assert!(sessions[1].ask("NOOP").starts_with("250"), "the others are still served");
 }
 
+/// The soft limit of open files is no limit: a relay that is started with a low one holds what the hard one lets it.
+#[test]
+fn threat_04_the_limit_of_open_files_is_raised_as_far_as_it_goes() {
+    let world = World::with(Setup {
+        b: "sessions_max = 400".into(),
+        limits: "sessions_max = 500".into(),
+        shell: Some("ulimit -n 1000; ulimit -Sn 200".into()),
+        ..Setup::default()
+    });
+    let mut sessions: Vec<Client> = (0..400).map(|_| world.from_b()).collect();
+    sessions.iter_mut().for_each(|client| assert!(client.ask("NOOP").starts_with("250")));
+    assert!(!world.log().contains("sessions_max"), "there is room for all: {}", world.log());
+}
+
+/// Where the hard limit is too low for `sessions_max`, the log says so, one connection too many is answered in words, and
+/// what the relay needs for its own work is left.
+#[test]
+fn threat_04_peers_leave_descriptors_for_the_work() {
+    let world = World::with(Setup {
+        b: "sessions_max = 400".into(),
+        shell: Some("ulimit -n 300".into()),
+        ..Setup::default()
+    });
+    let log = world.log();
+    assert!(log.contains("limits.sessions_max is 10000, but this process may have 300 files open"), "{log}");
+    let room = log.split(" incoming connections are taken at once").next().and_then(|t| t.rsplit(' ').next());
+    let room: usize = room.unwrap().parse().unwrap();
+    assert!((75..250).contains(&room), "{room}");
+    let mut sessions: Vec<Client> = (0..room).map(|_| world.from_b()).collect();
+    Client::connect(world.b.address.ip(), world.address).expect("421 4.7.0 Too many connections");
+    let reply = sessions[0].forward(&Fwd::new(), &[U1]);
+    assert!(reply.starts_with("250"), "{reply}");
+    // Its answer goes out over a connection of ours, for which a descriptor is left.
+    world.b.mail();
+    assert!(!world.log().contains("cannot accept a connection"), "{}", world.log());
+}
+
 /// a flood of responses to nothing of ours: each one is taken, nothing changes, and the log does not drown in it.
 #[test]
 fn x_10_a_flood_of_responses() {

@@ -47,6 +47,49 @@ fn threat_04_a_command_that_drips_ends_the_session() {
     assert!(client.is_closed());
 }
 
+/// A crowd of one peer, far within what its `sessions_max` lets it have: most say nothing, some bring content an octet at a
+/// time. Another peer's MMs are taken meanwhile, and when all is over so are those that dripped.
+#[test]
+fn threat_04_a_crowd_that_is_idle_or_drips_takes_nothing_from_others() {
+    let world = World::with(Setup { b: "sessions_max = 250".into(), ..Setup::default() });
+    let mut idle: Vec<Client> = (0..200).map(|_| world.from_b()).collect();
+    let mails: Vec<Vec<u8>> = (0..50)
+        .map(|i| {
+            Fwd::ids(&format!("mm-drip-{i}"), &format!("tx-drip-{i}")).set("X-Mms-Ack-Request", "No").mail()
+        })
+        .collect();
+    let mut dripping: Vec<Client> = (0..50).map(|_| world.from_b()).collect();
+    for client in &mut dripping {
+        client.ask(SENDER);
+        client.ask(&format!("RCPT TO:<{}>", at_a(U1)));
+        client.say("DATA");
+        client.expect("354");
+    }
+    let mut honest = world.from_c();
+    let from = format!("{C1}/TYPE=PLMN@mms.c.example");
+    for second in 0..10 {
+        for (client, mail) in dripping.iter_mut().zip(&mails) {
+            client.raw(&mail[second..=second]);
+        }
+        let fwd = Fwd::ids(&format!("mm-{second}"), &format!("tx-{second}"))
+            .set("From", C1)
+            .set("X-Mms-Originator-System", "system-user@mms.c.example")
+            .set("Sender", &from);
+        assert!(honest.mail(&from, &[&at_a(U1)], &fwd.mail()).starts_with("250"), "in second {second}");
+        world.advance("1s");
+    }
+    assert_eq!(world.json(&["mailbox", "--recipient", U1, "--max", "1000"]).len(), 10);
+    // One more of the crowd's peer than agreed is turned away, and none of the others.
+    Client::connect(world.b.address.ip(), world.address).expect("421");
+    idle.iter_mut().for_each(|client| assert!(client.ask("NOOP").starts_with("250")));
+    for (client, mail) in dripping.iter_mut().zip(&mails) {
+        client.raw(&mail[10..]);
+        client.raw(b".\r\n");
+    }
+    dripping.iter_mut().for_each(|client| drop(client.expect("250")));
+    assert_eq!(world.json(&["mailbox", "--recipient", U1, "--max", "1000"]).len(), 60);
+}
+
 #[test]
 fn threat_14_a_fast_peer_is_slowed_down_and_no_other() {
     let world = World::with(Setup { b: "mails_per_second = 2".into(), ..Setup::default() });

@@ -341,7 +341,7 @@ pub const TABLES: &[Table] = &[
         rows: &[row(
             &["index"],
             Words("`true` where `[console]` listens, else `false`"),
-            "keep an index by address, peer, Message-ID, state and time, in `search.db` of the data folder, for `belino find` and the console. It follows a second behind, costs up to a third of a core while much passes, and some 300 octets for each MM with one recipient; deleting the file makes it anew",
+            "keep an index by address, peer, Message-ID, state and time, in `search.db` of the data folder, for `belino find`, the console and applications that list their MMs. It follows a second behind, costs up to a third of a core while much passes, and some 300 octets for each MM with one recipient; deleting the file makes it anew",
         )],
     },
     Table {
@@ -503,7 +503,7 @@ pub const TABLES: &[Table] = &[
             row(
                 &["sessions_max"],
                 Computed(|c| c.limits.sessions_max.to_string()),
-                "incoming connections in all",
+                "incoming connections in all; fewer where the limit of open files has no room for them, which the log says",
             ),
             row(
                 &["disk_free_min"],

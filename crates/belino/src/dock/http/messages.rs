@@ -2,6 +2,7 @@
 //!
 //! Owns: that an application sees its own MMs only, and learns nothing of the existence of others.
 
+use super::own::{self, Whose};
 use super::problem::{Kind, Problem};
 use super::shown::{self, Standing};
 use super::{Caller, Dock, json_response};
@@ -20,8 +21,6 @@ use std::sync::Arc;
 
 /// MMs on one page when nothing else is asked, and at most.
 const PAGE: (usize, usize) = (20, 100);
-/// MMs that are looked at for one page; the next page goes on where this one ended.
-const LOOKED_AT_MAX: usize = 2000;
 
 /// Do something with the store on a thread that may block.
 async fn blocking<T: Send + 'static>(
@@ -145,29 +144,14 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let caller = dock.caller(&headers)?;
-    let Asked { mut after, limit } = asked(query.as_deref())?;
-    let store = Arc::clone(&dock.store);
+    let Asked { after, limit } = asked(query.as_deref())?;
+    let (store, search) = (Arc::clone(&dock.store), dock.search.clone());
     let page = blocking(move || {
         let application = caller.application();
-        let (mut messages, mut looked_at) = (Vec::new(), 0);
-        let next = 'page: loop {
-            let ids = store.ledgers(after, true, 256).map_err(Problem::fault)?;
-            if ids.is_empty() {
-                break None;
-            }
-            for mm in ids {
-                if messages.len() == limit || looked_at == LOOKED_AT_MAX {
-                    break 'page after;
-                }
-                (after, looked_at) = (Some(mm), looked_at + 1);
-                let Some(ledger) = content::ledger(&*store, mm).map_err(Problem::fault)? else { continue };
-                let standing = shown::standing(&ledger, &application.name, application.webhook.as_ref());
-                if let Some(standing) = standing {
-                    messages.push(shown::message(&ledger, &standing));
-                }
-            }
-        };
-        Ok(json!({ "messages": messages, "next": next.map(|mm| mm.to_string()) }))
+        let whose = Whose { application: &application.name, webhook: application.webhook.as_ref() };
+        let page = own::page(&*store, search.as_deref(), whose, after, limit).map_err(Problem::fault)?;
+        let messages: Vec<_> = page.messages.iter().map(|(ledger, of)| shown::message(ledger, of)).collect();
+        Ok(json!({ "messages": messages, "next": page.next.map(|mm| mm.to_string()) }))
     });
     Ok(json_response(StatusCode::OK, &page.await?))
 }

@@ -54,7 +54,7 @@ pub(crate) fn responded(
             let said = response.status_text.as_ref().map_or(String::new(), |t| format!(": {t}"));
             let text = format!("{}{said}, for the peer that sent the MM", response.request_status);
             turn.tell(What::Response, Some(&arrival.peer), &[], text);
-            turn.answer_for(response);
+            turn.answer_for(&arrival.peer, response);
             return turn.finish(|_| taken());
         }
         // A guess, or a response of another peer: it changes nothing (threat: forged responses).

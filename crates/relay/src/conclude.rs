@@ -7,7 +7,7 @@
 //! answered, or when we have given up; a request that asked for a response gets one in any case.
 
 use crate::arrive::{Remembered, mail_matters, once_key, response_mailbox};
-use crate::house::{Peer, ResponseStyle};
+use crate::house::{Peer, PeerName, ResponseStyle};
 use crate::ledger::{
     Asker, Ledger, Origin, Recipient, RecipientState, Response, Transaction, TransactionState, What,
 };
@@ -61,6 +61,19 @@ impl Ledger {
             }
             RecipientState::Duplicate => recipient.status.and_then(said),
         }
+    }
+}
+
+impl Ledger {
+    /// Whose request has passed to this peer, if not everybody's: it knows of no others, and may speak of all that it knows.
+    pub(crate) fn passed_to(&self, peer: &PeerName) -> Vec<Party> {
+        let passed = self.transactions.iter().filter(|t| t.passes() && t.peer == *peer);
+        let places: Vec<u16> = passed.flat_map(|t| t.recipients.iter().copied()).collect();
+        if places.len() == self.recipients.len() {
+            return Vec::new();
+        }
+        let party = |i: &u16| Some(Party::from(self.recipients.get(usize::from(*i))?.party.address.clone()));
+        places.iter().filter_map(party).collect()
     }
 }
 
@@ -175,14 +188,18 @@ impl Turn<'_> {
     }
 
     /// The next Relay/Server answers us what it should have answered the peer that sent the MM: so do we.
-    pub fn answer_for(&mut self, response: &ForwardRes) {
+    pub fn answer_for(&mut self, from: &PeerName, response: &ForwardRes) {
         let Origin::Received { peer, .. } = &self.ledger.origin else { return };
         let (Some(peer), Some(request)) = (self.house.peer(peer), self.ledger.request.clone()) else {
             return;
         };
         let share = Share { status: response.request_status, text: response.status_text.clone() };
+        let named = match &response.request_recipients {
+            named if named.is_empty() => self.ledger.passed_to(from),
+            named => named.clone(),
+        };
         for asker in self.askers(peer, &request) {
-            let groups = [(share.clone(), response.request_recipients.clone())];
+            let groups = [(share.clone(), named.clone())];
             self.answer_asker(peer, &request, &asker, &groups);
         }
     }

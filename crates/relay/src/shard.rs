@@ -459,6 +459,14 @@ impl Shard {
             (Event::Submitted(submission), None) => repeated(submission, &pending.remembered)
                 .unwrap_or_else(|| submitted(&house, now, mm, submission, entropy)),
             (Event::Arrived(arrival), turn) => match (&arrival.message, turn) {
+                // It would be taken for a word about everybody.
+                (Arrived::Message(AbstractMessage::ForwardRes(response)), Some(turn))
+                    if response.request_recipients.is_empty()
+                        && passed_on(&turn.ledger, &arrival.peer, response)
+                        && !turn.ledger.passed_to(&arrival.peer).is_empty() =>
+                {
+                    responded(turn, arrival, response, entropy)
+                }
                 (Arrived::Message(message), _) if let Some(to) = house.passes(arrival, message) => {
                     let fresh = MmId::new(now.millis(), mm.shard(), entropy() as u64);
                     passing(&house, now, fresh, arrival, &to, entropy)

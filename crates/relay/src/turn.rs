@@ -157,12 +157,17 @@ impl<'a> Turn<'a> {
         for i in &recipients {
             self.enter(*i, RecipientState::Queued, None, None, None);
         }
+        let is_whole = recipients.len() == self.ledger.recipients.len();
         let transit = match &self.ledger.origin {
             Origin::Submitted { .. } => None,
             // What has begun one way goes on so, whatever the configuration says meanwhile.
             Origin::Received { peer: from, .. } => {
                 let begun = self.ledger.transactions.iter().find(|t| t.peer == *peer).and_then(|t| t.transit);
-                begun.or_else(|| self.house.transit(from, peer)).or(Some(TransitMode::BackToBack))
+                let agreed = begun.or_else(|| self.house.transit(from, peer));
+                // Several who have parts of one request would each answer it as a whole, under the same ids: then we answer.
+                agreed
+                    .filter(|mode| is_whole || *mode != TransitMode::Transparent)
+                    .or(Some(TransitMode::BackToBack))
             }
         };
         let peer = peer.clone();

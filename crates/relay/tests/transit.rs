@@ -358,20 +358,58 @@ fn a_repeat_of_what_passed_passes_again() {
     }
 }
 
-/// The same while others of the same request still wait.
+/// C takes a part of the request, and answers it as a whole: what it has, and no more. The rest goes on in a transaction of ours.
 #[test]
-fn of_what_has_passed_in_part_nothing_is_said() {
+fn what_has_passed_in_part_is_answered_in_parts() {
     let mut a = Driver::with(between(TransitMode::Transparent));
     let both = [c1(), party("+12025550121")];
-    a.arrives_new("b", fwd("mm-1", "tx-1"), &both);
+    let request = || ForwardReq { to: both.to_vec(), ..fwd("mm-1", "tx-1") };
+    let (id, _) = a.arrives_new("b", request(), &both);
     let errand = a.errand();
+    assert_eq!(errand.relayed.as_ref().unwrap().mode, TransitMode::Transparent);
     let told = vec![Told::Taken("250 taken".into()), Told::Later("450 later".into())];
     a.carried(&errand, Carried::Told(told));
-    a.arrives_new("b", fwd("mm-1", "tx-1"), &both);
+    a.pass(Duration::from_secs(120));
     let rest = a.errand();
-    assert_eq!(rest.places, [1]);
-    assert_eq!(forward(&rest).message_id.as_ref().unwrap().as_str(), "mm-1");
+    assert_eq!(
+        (rest.places.as_slice(), rest.relayed.as_ref().unwrap().mode),
+        (&[1][..], TransitMode::BackToBack)
+    );
+    // A repeat waits for the rest.
+    a.arrives_new("b", request(), &both);
     assert!(a.no_errand());
+    for to in ["system-user@mms.a.example", "system-user@mms.b.example"] {
+        let mut response = res_for(TransactionId::new("tx-1").unwrap(), RequestStatus::Ok, &[]);
+        if let AbstractMessage::ForwardRes(response) = &mut response {
+            response.message_id = mms::MessageId::new("mm-1").ok();
+        }
+        let mut arrival = a.arrival("c", response, &[]);
+        arrival.recipients = vec![to.parse::<MailPath>().unwrap()];
+        a.input(mms::MmId::new(1, 0, 1), Event::Arrived(Box::new(arrival)));
+        let answer = a.errand();
+        assert_eq!(answered(&answer), ok_for_b("tx-1", &["+12025550120"]), "{to}");
+        a.carried(&answer, taken());
+    }
+    a.carried(&rest, taken());
+    a.arrives("c", res(&rest, RequestStatus::ErrorUnspecified, &[]));
+    assert_eq!(a.states(id), [RecipientState::Forwarded, RecipientState::Failed]);
+    let (_, tx, status, recipients) = answered(&a.errand());
+    assert_eq!(
+        (tx.as_str(), status, recipients),
+        ("tx-1", RequestStatus::ErrorUnspecified, vec!["+12025550121".to_owned()])
+    );
+}
+
+/// What goes several ways would be answered by several, each for all: then we answer.
+#[test]
+fn what_goes_several_ways_does_not_pass_as_it_came() {
+    let mut a = Driver::with(between(TransitMode::Transparent));
+    a.arrives_new("b", fwd("mm-1", "tx-1"), &[c1(), u1()]);
+    let answer = a.errand();
+    let errand = a.errand();
+    let (answer, errand) = if errand.peer.as_str() == "c" { (answer, errand) } else { (errand, answer) };
+    assert_eq!(errand.relayed.as_ref().unwrap().mode, TransitMode::BackToBack);
+    assert_eq!(answered(&answer), ok_for_b("tx-1", &["+12025550100"]));
 }
 
 /// The same when it had to be looked up where it goes.

@@ -119,7 +119,7 @@ pub const TABLES: &[Table] = &[
             row(
                 &["transit_transparent"],
                 Words("none"),
-                "the same, but its MMs pass as they came, with one more `Received`; the next peer answers it directly or through us",
+                "the same, but its MMs pass as they came, with one more `Received`; the next peer answers it directly or through us. A request whose recipients go several ways passes back-to-back, for each of those who answered would speak for all",
             ),
             row(
                 &["system_address"],

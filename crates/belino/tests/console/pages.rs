@@ -58,7 +58,7 @@ fn every_page_answers_and_tells_what_is_there() {
         "It lies in the mailbox",
         "X-Mms-Message-ID",
         "mm-1",
-        "received from the peer",
+        "Received from the peer",
         "6.3.0",
         "Raw mail",
     ] {

@@ -119,6 +119,11 @@ const FAULTS: &str = r#"(() => {
   none('a chart without words', all('svg[role=img]').filter(e => !e.getAttribute('aria-label')));
   none('a link or button without a name', all('a,button').filter(e => !e.hidden && !e.textContent.trim()));
   none('an empty cell at the head of a column', all('thead th').filter(e => !e.textContent.trim()));
+  const ink = document.createElement('canvas').getContext('2d');
+  none('a choice that is cut', all('select#state').filter(e => {
+    ink.font = getComputedStyle(e).font;
+    return [...e.options].some(o => ink.measureText(o.text).width > e.clientWidth - 36);
+  }));
   if (all('h1').length !== 1) faults.push(`${all('h1').length} headings of the first level`);
   // At a desk and on a phone nothing has to be pushed aside to be read; in between a table may be wider than its place.
   if (innerWidth >= 1280 || innerWidth <= 760)

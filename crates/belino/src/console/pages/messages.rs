@@ -106,7 +106,7 @@ impl Asked {
     }
 
     fn states(&self) -> &'static [(&'static str, &'static str)] {
-        &[("open", "open: something is owed"), ("done", "done"), ("failed", "failed for somebody")]
+        &[("open", "open"), ("done", "done"), ("failed", "failed")]
     }
 
     /// Whether anything is looked for.

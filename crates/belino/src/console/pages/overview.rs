@@ -19,6 +19,8 @@ use std::time::Duration;
 const GAP: usize = 30;
 /// Peers that have a line of their own in a chart.
 const LINES_MAX: usize = 6;
+/// Peers in the table: the charts below it should be near.
+const ROWS_MAX: usize = 8;
 
 #[derive(Template)]
 #[template(path = "console/overview.html")]
@@ -26,7 +28,10 @@ struct Overview {
     frame: Frame,
     tiles: Vec<Tile>,
     charts: Vec<Chart>,
+    /// Peers, those first that somebody should look at.
     rows: Vec<Row>,
+    /// How many there are that stand on their own page only.
+    more: usize,
     mix: Vec<Mix>,
 }
 
@@ -93,7 +98,7 @@ pub(in super::super) async fn show(
 ) -> Response<Body> {
     let parts = &desk.parts;
     let frame = Frame::new(&desk, &visitor, "Overview", "/").await;
-    let rows = rows(&desk, &frame).await;
+    let mut rows = rows(&desk, &frame).await;
     let (samples, passed, health) =
         (parts.dock.telemetry.samples(), parts.dock.telemetry.passed(), parts.store.health());
     let mut peers: Vec<PeerName> = rows.iter().map(|row| PeerName::new(&row.name)).collect();
@@ -131,7 +136,22 @@ pub(in super::super) async fn show(
         parts.clock.now().since(parts.dock.telemetry.recent.since()),
     );
     let mix = mix(&passed);
-    page(StatusCode::OK, &Overview { frame, tiles, charts, rows, mix })
+    worst_first(&mut rows);
+    let more = rows.len().saturating_sub(ROWS_MAX);
+    rows.truncate(ROWS_MAX);
+    page(StatusCode::OK, &Overview { frame, tiles, charts, rows, more, mix })
+}
+
+/// Shut gates, then paused ones, then the longest queues, then who has the most to tell.
+fn worst_first(rows: &mut [Row]) {
+    let rank = |row: &Row| match row.gate {
+        "shut" => 0,
+        "paused" => 1,
+        _ => 2,
+    };
+    rows.sort_by_key(|row| {
+        (rank(row), std::cmp::Reverse(row.queued), std::cmp::Reverse(row.received + row.sent))
+    });
 }
 
 fn tiles(

@@ -2,7 +2,7 @@
 //!
 //! Owns: the list, its words and its bounds. Never knows: pages. Everything is looked up when it is asked for.
 
-use crate::explain::{failed_times, time, trouble_with};
+use crate::explain::{failed_times, several, time, trouble_with};
 use crate::serve::Parts;
 use mms::Timestamp;
 use relay::Gate;
@@ -55,6 +55,11 @@ fn alarm(severity: Severity, subject: impl Into<String>, what: String, next: imp
     Alarm { severity, subject: subject.into(), what, next: next.into() }
 }
 
+/// `1 waits`, `3 wait`.
+fn waiting(count: u64) -> String {
+    if count == 1 { "1 waits".to_owned() } else { format!("{count} wait") }
+}
+
 /// What needs somebody now, the worst first.
 pub async fn alarms(parts: &Parts) -> Vec<Alarm> {
     let mut found = of_house(parts);
@@ -69,12 +74,12 @@ pub async fn alarms(parts: &Parts) -> Vec<Alarm> {
         let (name, subject) = (state.peer.as_str(), format!("peer {}", state.peer));
         let queue = queues.get(&state.peer).copied().unwrap_or_default();
         if state.paused {
-            let what = format!("Peer {name} is paused; its queue holds {}.", queue.queued);
+            let what = format!("Peer {name} is paused; {} in its queue.", waiting(queue.queued));
             found.push(alarm(
                 Severity::Warning,
                 &*subject,
                 what,
-                "Resume it on its page when the reason is gone.",
+                "Resume it on its page when the reason is gone; the audit log has the reason.",
             ));
         }
         if let Gate::Shut { until, failures, why } = &state.gate {
@@ -91,8 +96,8 @@ pub async fn alarms(parts: &Parts) -> Vec<Alarm> {
             found.push(alarm(severity, &*subject, what, next));
         } else if queue.overdue >= OVERDUE && !state.paused {
             let what = format!(
-                "The queue for peer {name} holds {}; the first has been due for {} min.",
-                queue.queued,
+                "Peer {name} takes less than is due: {} in its queue, the first late by {} min.",
+                waiting(queue.queued),
                 queue.overdue.as_secs() / 60
             );
             let next = "See what the peer said last on its page; perhaps it takes less than comes.";
@@ -189,8 +194,11 @@ fn certificate(
     if until <= now {
         found.push(alarm(Severity::Alarm, subject, format!("{whose} expired at {}.", time(until)), next));
     } else if until.since(now) < CERTIFICATE {
-        let days = until.since(now).as_secs() / 86_400;
-        let what = format!("{whose} expires in {days} days, at {}.", time(until));
+        let within = match until.since(now).as_secs() / 86_400 {
+            0 => "within a day".to_owned(),
+            days => format!("in {}", several(days, "day")),
+        };
+        let what = format!("{whose} expires {within}, at {}.", time(until));
         found.push(alarm(Severity::Warning, subject, what, next));
     }
 }
@@ -211,6 +219,8 @@ mod tests {
         assert_eq!(told(15), None);
         let (severity, what) = told(13).unwrap();
         assert!(severity == Severity::Warning && what.contains("in 13 days"), "{what}");
+        assert!(told(1).unwrap().1.contains("in 1 day,"), "one is no plural");
+        assert!(told(0).is_none_or(|(severity, _)| severity == Severity::Alarm), "now is over");
         assert_eq!(told(-1).unwrap().0, Severity::Alarm);
     }
 }

@@ -124,7 +124,17 @@ pub fn time(at: Timestamp) -> String {
 
 /// `1 attempt failed`, `3 attempts failed`.
 pub fn failed_times(failures: u32) -> String {
-    if failures == 1 { "1 attempt failed".to_owned() } else { format!("{failures} attempts failed") }
+    format!("{} failed", several(failures.into(), "attempt"))
+}
+
+/// A count of things whose plural ends in `s`: `1 attempt`, `0 attempts`.
+pub fn several(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// How often: `once`, `3 times`.
+pub fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// `: "words"`, or nothing.
@@ -151,8 +161,7 @@ fn of_recipient(ledger: &Ledger, peers: &[PeerState], now: Timestamp, place: usi
             failed(ledger, peers, place, peer)
         }
         RecipientState::Unconfirmed => {
-            let times = transaction.map_or(0, |t| t.resends) + 1;
-            let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+            let times = times(u64::from(transaction.map_or(0, |t| t.resends)) + 1);
             cause(
                 12,
                 format!(
@@ -200,7 +209,12 @@ fn of_recipient(ledger: &Ledger, peers: &[PeerState], now: Timestamp, place: usi
             cause(
                 rank,
                 format!(
-                    "It waits for a look-up of where the recipient is served; {attempts} were made{}.",
+                    "It waits for a look-up of where the recipient is served; {}{}.",
+                    if attempts == 0 {
+                        "it is made now".to_owned()
+                    } else {
+                        format!("it was tried {}", times(attempts.into()))
+                    },
                     quoted(said)
                 ),
                 if attempts > 0 {
@@ -433,6 +447,10 @@ pub fn trouble_with(words: &str, peer: &str) -> Option<String> {
         )
     } else if has(&["loop", "too many hops"]) {
         "Two tables point at each other: compare the route of this number here and there.".into()
+    } else if has(&["no mm4_forward.res came", "no response in time"]) {
+        format!(
+            "{peer} took the MM and did not answer: ask where it sends its responses. If it never answers, its profile can say so (expects_response = false)."
+        )
     } else if has(&["connection refused"]) {
         format!("Nothing listens at {peer}'s host and port: its service is down, or the port has changed.")
     } else if has(&["timed out", "no answer", "timeout"]) {

@@ -164,7 +164,6 @@ fn pages_link_to_files_that_exist() {
         "benches/README.md",
         "docs/performance.md",
         "docs/backup.md",
-        "docs/console.md",
         "docs/charging.md",
         "docs/threat-model.md",
         "docs/decisions/0018-the-simulator.md",

@@ -346,6 +346,8 @@ impl Index {
             }
         }
         let lead = rarest.map(|(_, place)| conditions.remove(place));
+        // What reads a whole row comes last.
+        conditions.sort_by_key(|condition| matches!(condition, Condition::Begins(_)));
         let (sql, values) = statement(lead.as_ref(), &conditions, &bounds, query.max);
         let connection = self.reading();
         let mut statement = connection.prepare_cached(&sql)?;
@@ -440,13 +442,14 @@ impl Condition {
             }
             Self::State(state) => {
                 values.push(Value::Integer(*state as i64));
-                "EXISTS(SELECT 1 FROM mm WHERE id = lead.id AND state = ?)"
+                // Ten times the rows for each page that is read.
+                "EXISTS(SELECT 1 FROM mm INDEXED BY mm_state WHERE id = lead.id AND state = ?)"
             }
         }
     }
 }
 
-/// Rows (id, whether all conditions hold), newest first.
+/// Rows (id, whether all conditions hold), newest first. A condition is looked at only when those before it hold.
 fn statement(
     lead: Option<&Condition>,
     others: &[Condition],
@@ -454,10 +457,11 @@ fn statement(
     max: usize,
 ) -> (String, Vec<Value>) {
     let mut values = Vec::new();
-    let mut holds: Vec<&str> = others.iter().map(|condition| condition.holds(&mut values)).collect();
-    if holds.is_empty() {
-        holds.push("1");
-    }
+    let holds: Vec<&str> = others.iter().map(|condition| condition.holds(&mut values)).collect();
+    let holds = holds.iter().rfold("1".to_owned(), |rest, this| match rest.as_str() {
+        "1" => (*this).to_owned(),
+        rest => format!("CASE WHEN {this} THEN {rest} ELSE 0 END"),
+    });
     let from = lead.map_or("mm WHERE 1", |condition| condition.rows(&mut values));
     values.extend(bounds.values());
     // One more than wanted is never needed when all rows are hits.
@@ -465,8 +469,7 @@ fn statement(
     values.push(Value::Integer(limit));
     // DISTINCT: several addresses of one MM may begin alike.
     let sql = format!(
-        "SELECT id, {} FROM (SELECT DISTINCT id FROM {from} AND id >= ? AND id < ? ORDER BY id DESC LIMIT ?) AS lead",
-        holds.join(" AND ")
+        "SELECT id, {holds} FROM (SELECT DISTINCT id FROM {from} AND id >= ? AND id < ? ORDER BY id DESC LIMIT ?) AS lead"
     );
     (sql, values)
 }

@@ -4,9 +4,8 @@
 
 use super::Span;
 use super::parse::{Wrong, plain_name, wrong};
-use super::secret::{Token, file};
+use super::secret::Holders;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -110,7 +109,10 @@ pub(super) fn build(part: &ConsolePart, folder: Option<&Path>) -> Result<Console
 
 /// The tokens of all users of the console.
 #[derive(Clone, Debug, Default)]
-pub struct Tokens(Vec<(String, Role, Token)>);
+pub struct Tokens {
+    holders: Holders,
+    roles: Vec<(String, Role)>,
+}
 
 impl Tokens {
     /// Read every file.
@@ -120,35 +122,21 @@ impl Tokens {
     pub fn read(console: &Console) -> Result<Self, String> {
         let mut tokens = Self::default();
         for user in &console.users {
-            let name = &user.name;
-            let wrong = |why: String| {
-                format!("console.user {name:?}: token_file {}: {why}", user.token_file.display())
-            };
-            let token = file(&user.token_file).and_then(|text| Token::read(&text)).map_err(wrong)?;
-            if let Some((other, ..)) = tokens.0.iter().find(|(.., known)| known.is(token.digest())) {
-                return Err(wrong(format!("user {other:?} has the same token; each needs its own")));
-            }
-            tokens.0.push((name.clone(), user.role, token));
+            tokens.holders.read("console.user", &user.name, &user.token_file)?;
+            tokens.roles.push((user.name.clone(), user.role));
         }
         Ok(tokens)
     }
 
-    /// Whose token this is. Every token is looked at, so that the time tells nothing.
+    /// Whose token this is, in constant time.
     pub fn user(&self, shown: &str) -> Option<&str> {
-        let digest: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
-        let mut found = None;
-        for (name, _, token) in &self.0 {
-            if token.is(&digest) {
-                found = Some(name.as_str());
-            }
-        }
-        found
+        self.holders.whose(shown)
     }
 
     /// The role of a user, and by what to see that the token is still the same; `None` for one who is not there any more.
     pub fn standing(&self, name: &str) -> Option<(Role, [u8; 32])> {
-        let found = self.0.iter().find(|(n, ..)| n == name);
-        found.map(|(_, role, token)| (*role, Sha256::digest(token.digest()).into()))
+        let (_, role) = self.roles.iter().find(|(n, _)| n == name)?;
+        Some((*role, self.holders.mark(name)?))
     }
 }
 

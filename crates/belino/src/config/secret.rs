@@ -1,4 +1,4 @@
-//! Secrets: tokens of applications and keys of webhooks, read from files of their own.
+//! Secrets: tokens of applications and of users of the console, and keys of webhooks, read from files of their own.
 //!
 //! Owns: how such a file is read and refused, and comparison in constant time. Never knows: what a secret opens.
 //! Nothing in here prints a secret: the types have no contents in `Debug` and no `Display`, and errors name the file only.
@@ -45,7 +45,7 @@ pub struct Token([u8; 32]);
 
 impl Token {
     /// As it stands in a file: the token itself, or `sha256:` and its digest in hexadecimal.
-    pub(super) fn read(text: &[u8]) -> Result<Self, String> {
+    fn read(text: &[u8]) -> Result<Self, String> {
         let Some(hex) = text.strip_prefix(b"sha256:") else { return Ok(Self(Sha256::digest(text).into())) };
         let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
         let digits: Option<Vec<u8>> = hex.iter().map(digit).collect();
@@ -57,13 +57,8 @@ impl Token {
         }
     }
 
-    /// The digest that is kept of it.
-    pub(super) fn digest(&self) -> &[u8; 32] {
-        &self.0
-    }
-
     /// Whether this is the token. Takes the same time whatever the answer.
-    pub(super) fn is(&self, digest: &[u8; 32]) -> bool {
+    fn is(&self, digest: &[u8; 32]) -> bool {
         self.0.ct_eq(digest).into()
     }
 }
@@ -74,10 +69,48 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Tokens by whose they are: each has its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holders(Vec<(String, Token)>);
+
+impl Holders {
+    /// Read one more, of this kind (`application`) and name.
+    ///
+    /// # Errors
+    /// Which file, of whom, and what is wrong with it: unreadable, readable by others, too short, or the token of another.
+    pub(super) fn read(&mut self, kind: &str, name: &str, path: &Path) -> Result<(), String> {
+        let wrong = |why: String| format!("{kind} {name:?}: token_file {}: {why}", path.display());
+        let token = file(path).and_then(|text| Token::read(&text)).map_err(wrong)?;
+        if let Some((other, _)) = self.0.iter().find(|(_, known)| known.is(&token.0)) {
+            return Err(wrong(format!("{kind} {other:?} has the same token; each needs its own")));
+        }
+        self.0.push((name.to_owned(), token));
+        Ok(())
+    }
+
+    /// Whose token this is. Every token is looked at, so that the time tells nothing.
+    pub(super) fn whose(&self, shown: &str) -> Option<&str> {
+        let digest: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
+        let mut found = None;
+        for (name, token) in &self.0 {
+            if token.is(&digest) {
+                found = Some(name.as_str());
+            }
+        }
+        found
+    }
+
+    /// By what to see that a token is still the same: it opens nothing.
+    pub(super) fn mark(&self, name: &str) -> Option<[u8; 32]> {
+        let (_, token) = self.0.iter().find(|(n, _)| n == name)?;
+        Some(Sha256::digest(token.0).into())
+    }
+}
+
 /// All secrets that a configuration names.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
-    tokens: Vec<(String, Token)>,
+    tokens: Holders,
     secrets: BTreeMap<HookName, Secret>,
 }
 
@@ -89,15 +122,7 @@ impl Keys {
     pub fn read(http: &Http) -> Result<Self, String> {
         let mut keys = Self::default();
         for application in &http.applications {
-            let name = &application.name;
-            let wrong = |why: String| {
-                format!("application {name:?}: token_file {}: {why}", application.token_file.display())
-            };
-            let token = file(&application.token_file).and_then(|text| Token::read(&text)).map_err(wrong)?;
-            if let Some((other, _)) = keys.tokens.iter().find(|(_, known)| known.is(&token.0)) {
-                return Err(wrong(format!("application {other:?} has the same token; each needs its own")));
-            }
-            keys.tokens.push((name.clone(), token));
+            keys.tokens.read("application", &application.name, &application.token_file)?;
         }
         for webhook in &http.webhooks {
             let wrong = |why: String| {
@@ -113,16 +138,9 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The application that shows this token. Every token is looked at, so that the time tells nothing.
+    /// The application that shows this token, in constant time.
     pub fn application(&self, shown: &str) -> Option<&str> {
-        let digest: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
-        let mut found = None;
-        for (name, token) in &self.tokens {
-            if token.is(&digest) {
-                found = Some(name.as_str());
-            }
-        }
-        found
+        self.tokens.whose(shown)
     }
 
     /// What this webhook's events are signed with.
@@ -193,8 +211,8 @@ mod tests {
         let digest = Sha256::digest(token.as_bytes());
         let hex: String = digest.iter().map(|b| format!("{b:02x}")).collect();
         for text in [token.to_owned(), format!("sha256:{hex}"), format!("sha256:{}", hex.to_uppercase())] {
-            let keys =
-                Keys { tokens: vec![("a".into(), Token::read(text.as_bytes()).unwrap())], ..Keys::default() };
+            let tokens = Holders(vec![("a".into(), Token::read(text.as_bytes()).unwrap())]);
+            let keys = Keys { tokens, ..Keys::default() };
             assert_eq!(keys.application(token), Some("a"));
             assert_eq!(keys.application("correct horse battery stable"), None);
             assert!(!format!("{keys:?}").contains("horse"));

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 150.0;
 /// Room for the numbers on the left, and the words below.
-const LEFT: f64 = 42.0;
+const LEFT: f64 = 50.0;
 const BELOW: f64 = 22.0;
 const ABOVE: f64 = 8.0;
 
@@ -20,19 +20,71 @@ pub(super) struct Line {
     pub values: Vec<Option<f64>>,
 }
 
+impl Line {
+    /// What it was last; nothing when it never was.
+    pub fn last(&self, scale: Scale) -> Option<String> {
+        self.values.iter().rev().flatten().next().map(|v| scale.words(*v))
+    }
+}
+
+/// What the values are, and so how they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// A number without a unit of its own.
+    Number,
+    /// Whole things.
+    Count,
+    /// Seconds.
+    Span,
+}
+
+impl Scale {
+    fn words(self, value: f64) -> String {
+        match self {
+            Self::Number | Self::Count => number(value),
+            Self::Span => seconds(value),
+        }
+    }
+
+    /// A round value that is not below this one; the half of it is round, too.
+    fn top(self, most: f64) -> f64 {
+        match self {
+            Self::Number => round_up(most),
+            Self::Count => match round_up(most) {
+                5.0 => 6.0,
+                top => top.max(2.0),
+            },
+            // Minutes, hours and days are round in their own ways.
+            Self::Span => {
+                let steps = [120.0, 600.0, 1200.0, 3600.0, 7200.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0];
+                match steps.into_iter().find(|step| *step >= most) {
+                    _ if most <= 60.0 => round_up(most),
+                    Some(step) => step,
+                    None => round_up(most / 86_400.0) * 86_400.0,
+                }
+            }
+        }
+    }
+}
+
 /// A chart of lines over the last hour. `places` is how many values fill it; fewer stand at its right end.
 /// A line goes on over a gap of at most `gap` places.
-pub(super) fn lines(title: &str, unit: &str, of: &[Line], places: usize, gap: usize) -> String {
+pub(super) fn lines(title: &str, unit: &str, scale: Scale, of: &[Line], places: usize, gap: usize) -> String {
     let most = of.iter().flat_map(|l| l.values.iter().flatten()).fold(0.0f64, |a, b| a.max(*b));
-    let top = round_up(most);
+    let top = scale.top(most);
     let mut out = String::new();
-    let last =
-        |line: &Line| line.values.iter().rev().flatten().next().map_or("nothing".into(), |v| number(*v));
-    let spoken: Vec<String> = of.iter().map(|line| format!("{}: {} now", line.name, last(line))).collect();
+    let spoken: Vec<String> = of
+        .iter()
+        .map(|line| format!("{}: {} now", line.name, line.last(scale).as_deref().unwrap_or("nothing")))
+        .collect();
     let _ = write!(
         out,
         "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
-        escaped(&format!("{title}, {unit}, the last hour. {}. Highest: {}", spoken.join("; "), number(most)))
+        escaped(&format!(
+            "{title}, {unit}, the last hour. {}. Highest: {}",
+            spoken.join("; "),
+            scale.words(most)
+        ))
     );
     let (right, bottom) = (WIDTH - 6.0, HEIGHT - BELOW);
     let y = |value: f64| bottom - (bottom - ABOVE) * (value / top).clamp(0.0, 1.0);
@@ -45,7 +97,7 @@ pub(super) fn lines(title: &str, unit: &str, of: &[Line], places: usize, gap: us
              <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             LEFT - 6.0,
             at + 4.0,
-            number(value)
+            scale.words(value)
         );
     }
     for (share, word) in [(0.0, "1 h ago"), (0.5, "30 min"), (1.0, "now")] {
@@ -97,7 +149,22 @@ pub(super) fn number(value: f64) -> String {
         v if v >= 1_000.0 => format!("{:.1}k", v / 1e3),
         v if v >= 10.0 || v == v.trunc() => format!("{v:.0}"),
         v if v >= 1.0 => format!("{v:.1}"),
+        v if v < 0.005 => "< 0.01".to_owned(),
         v => format!("{v:.2}"),
+    }
+}
+
+/// Seconds in few characters: `250 ms`, `2.5 s`, `10 min`, `24 h`, `3 d`.
+fn seconds(value: f64) -> String {
+    let short =
+        |value: f64| if value == value.trunc() { format!("{value:.0}") } else { format!("{value:.1}") };
+    match value {
+        0.0 => "0".to_owned(),
+        v if v < 1.0 => format!("{:.0} ms", v * 1e3),
+        v if v < 120.0 => format!("{} s", short(v)),
+        v if v < 7200.0 => format!("{} min", short(v / 60.0)),
+        v if v < 259_200.0 => format!("{} h", short(v / 3600.0)),
+        v => format!("{} d", short(v / 86_400.0)),
     }
 }
 
@@ -116,13 +183,28 @@ mod tests {
         {
             assert_eq!(round_up(most), top, "{most}");
         }
-        assert_eq!([number(0.25), number(3.0), number(12_345.0)], ["0.25", "3", "12k"]);
+        for (most, top) in [
+            (0.2, 0.2),
+            (7.0, 10.0),
+            (61.0, 120.0),
+            (3500.0, 3600.0),
+            (91_000.0, 172_800.0),
+            (3e5, 345_600.0),
+        ] {
+            assert_eq!(Scale::Span.top(most), top, "{most} s");
+        }
+        assert_eq!(
+            [0.0, 0.25, 60.0, 600.0, 43_200.0, 345_600.0].map(seconds),
+            ["0", "250 ms", "60 s", "10 min", "12 h", "4 d"]
+        );
+        assert_eq!([1.0, 5.0].map(|n| Scale::Count.top(n)), [2.0, 6.0], "there is no half of an entry");
+        assert_eq!([0.001, 0.25, 3.0, 12_345.0].map(number), ["< 0.01", "0.25", "3", "12k"]);
     }
 
     proptest! {
         #[test]
         fn names_are_only_names(name in any::<String>(), values in prop::collection::vec(prop::option::of(0.0f64..1e12), 0..400)) {
-            let svg = lines(&name, "a second", &[Line { name: name.clone(), values }], 360, 3);
+            let svg = lines(&name, "a second", Scale::Span, &[Line { name: name.clone(), values }], 360, 3);
             prop_assert_eq!(svg.matches("<path").count(), 1);
             prop_assert!(!svg.contains("<script") && !svg.contains("style="));
         }

@@ -7,7 +7,7 @@
   const busy = (part) => part.contains(document.activeElement) && document.activeElement !== document.body;
   const state = document.getElementById("live-state");
   const button = document.getElementById("live-toggle");
-  let on = live().length > 1 || document.querySelector("main [data-live]") !== null;
+  let on = document.querySelector("main [data-live]") !== null;
   const say = (text) => { if (state && state.textContent !== text) state.textContent = text; };
   async function look() {
     if (on && !document.hidden) {
@@ -17,6 +17,7 @@
         if (answer.type === "opaqueredirect") { location.reload(); return; }
         if (answer.ok) {
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+          document.title = fresh.title;
           for (const part of live()) {
             const next = fresh.getElementById(part.id);
             // What has the focus, or an open fold, stays as it is until it is left.

@@ -148,12 +148,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     Ok(tokio::task::spawn_blocking(work).await?)
 }
 
-/// A span in words: `12 s`, `3 min`, `2 h 5 min`, `4 d`.
+/// A span in words: `12 s`, `3 min`, `24 h`, `2 h 5 min`, `4 d`.
 fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 if seconds % 3600 < 60 => format!("{} h", seconds / 3600),
         7200..=172_799 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{} d", seconds / 86_400),
     }
@@ -161,7 +162,34 @@ fn span(span: Duration) -> String {
 
 /// How long ago, in words.
 fn ago(now: Timestamp, at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "not since the start".to_owned(), |at| format!("{} ago", span(now.since(at))))
+    match at.map(|at| now.since(at)) {
+        None => "not since the start".to_owned(),
+        Some(since) if since < Duration::from_secs(2) => "just now".to_owned(),
+        Some(since) => format!("{} ago", span(since)),
+    }
+}
+
+/// Who handed an MM in, in words: an application, a user of the console, or who sits at the machine.
+fn submitted_by(by: &str) -> &str {
+    if by == "cli" { "command line" } else { by }
+}
+
+/// An instant of the audit log to the second, as every page writes it. The file may hold anything.
+fn instant(at: &str) -> String {
+    match at.get(..19) {
+        Some(begin) if at.ends_with('Z') => format!("{} UTC", begin.replace('T', " ")),
+        _ => at.to_owned(),
+    }
+}
+
+/// The MM that a change led to, out of its outcome in the audit log.
+fn done_with(outcome: &str) -> Option<&str> {
+    outcome.strip_prefix("done: ").filter(|id| is_mm(id))
+}
+
+/// A title as the target of a link.
+fn anchor(title: &str) -> String {
+    title.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 /// Whether this is the id of an MM.
@@ -174,7 +202,7 @@ fn size(octets: u64) -> String {
     let units = [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.iter().find(|(unit, _)| octets >= *unit) {
         Some((unit, name)) => format!("{:.1} {name}", octets as f64 / *unit as f64),
-        None => format!("{octets} octets"),
+        None => crate::explain::several(octets, "octet"),
     }
 }
 

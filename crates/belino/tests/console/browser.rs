@@ -38,6 +38,7 @@ impl Browser {
                 "--disable-extensions",
                 "--disable-background-networking",
                 "--no-first-run",
+                "--hide-scrollbars",
                 "--remote-debugging-port=0",
                 "--window-size=1280,900",
             ])

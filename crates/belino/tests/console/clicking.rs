@@ -11,8 +11,8 @@ use std::path::PathBuf;
 /// Octets of a picture with something on it.
 const PICTURE: &[u8] = include_bytes!("../../assets/picture.jpg");
 
-/// A peer at whose port nobody listens.
-const MORE: &str = "[[peer]]\nname = \"d\"\ndomains = [\"mms.d.example\"]\n\
+/// A peer at whose port nobody listens, with names as long as they are in life.
+const MORE: &str = "[[peer]]\nname = \"north-atlantic-interconnect\"\ndomains = [\"mms.mnc004.mcc310.north-atlantic.example\"]\n\
                     hosts = [\"127.0.0.9:9\"]\nfrom = [\"127.0.0.9\"]\nprefixes = [\"+1202555013\"]\n";
 
 /// A relay at which things have gone well and badly.
@@ -98,22 +98,44 @@ fn eventful() -> (Desk, Vec<(&'static str, String)>) {
     )
 }
 
-/// Whether nothing was complained of, and the page fits its window.
+/// Whether nothing was complained of, the page fits its window, and its words are as they should be.
 fn content(browser: &mut Browser, what: &str) {
-    let overflow =
-        browser.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+    let overflow = browser.eval("document.documentElement.scrollWidth - innerWidth");
     assert!(overflow.as_f64().unwrap() <= 1.0, "{what} is {overflow} pixels wider than its window");
-    let nameless = browser.eval(
-        "[...document.querySelectorAll('input:not([type=hidden]),select,textarea')].filter(e => !e.labels.length).length +
-         [...document.querySelectorAll('img')].filter(e => !e.hasAttribute('alt')).length +
-         [...document.querySelectorAll('a,button')].filter(e => !e.hidden && !e.textContent.trim()).length",
-    );
-    assert_eq!(
-        nameless, 0,
-        "{what}: every field has a label, every picture words, every link and button a name"
-    );
+    let faults = browser.eval(FAULTS);
+    assert_eq!(faults, Value::Array(vec![]), "{what}");
     assert_eq!(browser.complaints, Vec::<String>::new(), "{what}");
 }
+
+/// What no page may have.
+const FAULTS: &str = r#"(() => {
+  const all = (query) => [...document.querySelectorAll(query)];
+  const seen = (e) => { const box = e.getBoundingClientRect(); return box.width > 1 && box.height > 1 && box.right > 0; };
+  const name = (e) => `${e.tagName}.${e.className} ${e.textContent.trim().slice(0, 40)}`;
+  const faults = [];
+  const none = (why, found) => found.forEach(e => faults.push(`${why}: ${name(e)}`));
+  none('a field without a label', all('input:not([type=hidden]),select,textarea').filter(e => !e.labels.length));
+  none('a picture without words', all('img').filter(e => !e.hasAttribute('alt')));
+  none('a chart without words', all('svg[role=img]').filter(e => !e.getAttribute('aria-label')));
+  none('a link or button without a name', all('a,button').filter(e => !e.hidden && !e.textContent.trim()));
+  none('an empty cell at the head of a column', all('thead th').filter(e => !e.textContent.trim()));
+  const ink = document.createElement('canvas').getContext('2d');
+  none('a choice that is cut', all('select#state').filter(e => {
+    ink.font = getComputedStyle(e).font;
+    return [...e.options].some(o => ink.measureText(o.text).width > e.clientWidth - 36);
+  }));
+  if (all('h1').length !== 1) faults.push(`${all('h1').length} headings of the first level`);
+  // At a desk and on a phone nothing has to be pushed aside to be read; in between a table may be wider than its place.
+  if (innerWidth >= 1280 || innerWidth <= 760)
+    none('wider than its place', all('main .scroll, main dl, main form, main figure, main section, main pre, header').filter(e => e.scrollWidth > e.clientWidth + 1));
+  // WCAG 2.2, 2.5.8: what is tapped has 24 pixels at least, if it is no link within a sentence.
+  none('too small to be tapped', all('header a, button, select, input:not([type=hidden]):not([type=checkbox]), label.check, nav a, td a, tbody th a')
+    .filter(e => innerWidth <= 760 && seen(e) && Math.min(e.getBoundingClientRect().height, e.getBoundingClientRect().width) < 24));
+  const text = document.querySelector('main').innerText + document.querySelector('footer').innerText;
+  for (const time of text.match(/\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(?! UTC)(?![:\d.])/g) || []) faults.push(`a time without a zone: ${time}`);
+  for (const one of text.match(/(?<![\d.:,-])1 (attempts|times|connections|entries|days|mails|octets|MMs|moments|recipients|repeats)\b/g) || []) faults.push(`not a plural: ${one}`);
+  return faults;
+})()"#;
 
 #[test]
 fn the_console_is_clicked_through_in_a_browser() {
@@ -139,6 +161,31 @@ fn the_console_is_clicked_through_in_a_browser() {
     b.follow(|b| b.press("Enter"));
     assert_eq!(b.eval("location.pathname"), "/");
     content(b, "overview");
+
+    // The check finds what it is for.
+    b.look(390, false);
+    b.eval(
+        r#"(() => { const main = document.querySelector('main'); main.insertAdjacentHTML('beforeend',
+          '<p>2025-03-04 10:15 and 1 times</p><input><nav><a href="/">x</a></nav><h1>x</h1><svg role=img></svg><pre class=raw>x</pre>');
+          main.lastElementChild.style.whiteSpace = 'pre'; main.lastElementChild.textContent = 'x'.repeat(200);
+          main.lastElementChild.style.overflowWrap = 'normal'; })()"#,
+    );
+    let found = b.eval(FAULTS).to_string();
+    for why in [
+        "a field without a label",
+        "a chart without words",
+        "2 headings",
+        "wider than its place",
+        "too small to be tapped",
+        "a time without a zone: 2025-03-04 10:15",
+        "not a plural: 1 times",
+    ] {
+        assert!(found.contains(why), "{why}: {found}");
+    }
+    b.eval("document.querySelector('main > h1').style.color = '#999'");
+    assert!(low_contrast(b).to_string().contains("Overview"));
+    b.look(1280, false);
+    b.open(&format!("{home}/"));
 
     // The first stop of the keyboard leads past the menu, and what has the focus is seen.
     b.press("Tab");
@@ -263,6 +310,16 @@ fn the_console_is_clicked_through_in_a_browser() {
         }
     }
 
+    // WCAG 2.1, 1.4.10: down to 320 pixels nothing has to be read sideways; and what lies between phone and desk.
+    for width in [320, 820] {
+        b.look(width, false);
+        for (name, path) in &pages {
+            b.open(&format!("{home}{path}"));
+            content(b, &format!("{name}, {width} pixels wide"));
+        }
+    }
+    b.look(390, true);
+
     b.follow(|b| b.click("form[action='/logout'] button"));
     assert_eq!(b.eval("location.pathname"), "/login");
     if let Some(folder) = &folder {
@@ -278,24 +335,39 @@ fn text(browser: &mut Browser) -> String {
     browser.eval("document.body.innerText").as_str().unwrap_or_default().to_owned()
 }
 
-/// Texts whose contrast with what lies behind them is below 4.5 to 1 (WCAG 2.1, 1.4.3).
+/// Texts whose contrast with what lies behind them is below 4.5 to 1 (WCAG 2.1, 1.4.3), and edges of fields, lines of charts
+/// and the ring of the focus where it is below 3 to 1 (1.4.11).
 fn low_contrast(browser: &mut Browser) -> Value {
     browser.eval(
-        "(() => {
+        r#"(() => {
           const part = (c) => { c /= 255; return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
-          const read = (text) => { const m = text.match(/[\\d.]+/g).map(Number); return m.length > 3 && m[3] === 0 ? null : m; };
+          const read = (text) => { const m = (text.match(/[\d.]+/g) || [0, 0, 0, 0]).map(Number); return m.length > 3 && m[3] === 0 ? null : m; };
           const light = ([r, g, b]) => 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
           const behind = (e) => { for (; e; e = e.parentElement) { const c = read(getComputedStyle(e).backgroundColor); if (c) return c; } return [255, 255, 255]; };
           const low = new Set();
+          const check = (e, colour, ground, least) => {
+            const [a, b] = [light(read(colour) || [0, 0, 0]), light(ground)];
+            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            if (ratio < least) low.add(`${e.tagName}.${e.className.baseVal ?? e.className} ${ratio.toFixed(2)} of ${least} ${e.textContent.trim().slice(0, 30)}`);
+          };
           for (const e of document.querySelectorAll('main *, header *, footer *')) {
-            if (e.closest('svg') || ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
             const box = e.getBoundingClientRect();
             if (!box.width || box.right < 0) continue;
-            const [a, b] = [light(read(getComputedStyle(e).color) || [0, 0, 0]), light(behind(e))];
-            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-            if (ratio < 4.5) low.add(e.tagName + '.' + e.className + ' ' + ratio.toFixed(2) + ' ' + e.textContent.trim().slice(0, 30));
+            const style = getComputedStyle(e);
+            if (e.matches('text')) check(e, style.fill, behind(e), 4.5);
+            else if (e.matches('path.line')) check(e, style.stroke, behind(e), 3);
+            else if (!e.closest('svg') && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) check(e, style.color, behind(e), 4.5);
+            if (e.matches('input, select, textarea')) {
+              check(e, style.borderTopColor, behind(e.parentElement), 3);
+              if (e.placeholder) check(e, getComputedStyle(e, '::placeholder').color, behind(e), 4.5);
+            }
           }
+          const link = document.querySelector('header nav a');
+          link.focus({ focusVisible: true });
+          if (getComputedStyle(link).outlineStyle !== 'solid') low.add('the focus is not seen');
+          check(link, getComputedStyle(link).outlineColor, behind(link.parentElement), 3);
+          link.blur();
           return [...low];
-        })()",
+        })()"#,
     )
 }

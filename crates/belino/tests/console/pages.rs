@@ -58,7 +58,7 @@ fn every_page_answers_and_tells_what_is_there() {
         "It lies in the mailbox",
         "X-Mms-Message-ID",
         "mm-1",
-        "received from the peer",
+        "Received from the peer",
         "6.3.0",
         "Raw mail",
     ] {
@@ -340,4 +340,32 @@ fn what_cannot_be_reached_and_what_ends_soon_is_told_of() {
     let alarms = ann.page("/alarms");
     assert!(alarms.contains("Our certificate expired at 2025-03-10"), "{alarms}");
     assert!(alarms.contains("Nothing was received from peer b since 2025-03-04 10:15:30 UTC"), "{alarms}");
+}
+
+#[test]
+fn the_overview_begins_with_peers_that_need_a_look() {
+    let more: String = (0..12)
+        .map(|n| {
+            format!(
+                "[[peer]]\nname = \"e-{n:02}\"\ndomains = [\"mms.e-{n:02}.example\"]\nhosts = [\"127.0.0.9:9\"]\n\
+                 prefixes = [\"+447700901{n:02}\"]\n"
+            )
+        })
+        .collect();
+    let desk = Desk::with(Setup { more, ..Setup::default() }, "");
+    let ann = desk.login(ANN);
+    assert_eq!(ann.post("/peers/e-11/pause", "reason=window").status, 303);
+    let names = |path: &str| -> Vec<String> {
+        let page = ann.page(path);
+        let rows = page.split("<th scope=\"row\"").skip(1);
+        rows.map(|row| row.split("/peers/").nth(1).unwrap().split('"').next().unwrap().to_owned()).collect()
+    };
+    let seen = desk.world.until("the paused one is first", |_| {
+        let seen = names("/");
+        (seen[0] == "e-11").then_some(seen)
+    });
+    assert_eq!(seen.len(), 8);
+    assert!(ann.page("/").contains("6 more"));
+    let all = names("/peers");
+    assert!(all.len() == 14 && all.is_sorted(), "{all:?}");
 }

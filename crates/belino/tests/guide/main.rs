@@ -9,6 +9,7 @@ mod certificates;
 mod world;
 
 mod codes;
+mod console;
 mod first_mm;
 mod keys;
 mod manual;

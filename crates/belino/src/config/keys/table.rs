@@ -296,7 +296,7 @@ pub const TABLES: &[Table] = &[
             row(
                 &["listen"],
                 Words("none"),
-                "addresses and ports of the web console ([console.md](console.md)), loopback only: it has no TLS of its own",
+                "addresses and ports of the web console ([console.md](guide/console.md)), loopback only: it has no TLS of its own",
             ),
             row(
                 &["public"],

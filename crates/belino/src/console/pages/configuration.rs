@@ -1,7 +1,7 @@
 //! The configuration as it is in force. Secrets are in files of their own, which are named and never shown.
 
 use super::super::{Desk, Visitor};
-use super::{Frame, page, size, span};
+use super::{Frame, anchor, page, size, span};
 use crate::config::{Config, TrustFiles};
 use askama::Template;
 use axum::Extension;
@@ -20,6 +20,12 @@ struct Configuration {
 struct Section {
     title: String,
     rows: Vec<(&'static str, String)>,
+}
+
+impl Section {
+    fn anchor(&self) -> String {
+        anchor(&self.title)
+    }
 }
 
 /// A list in words.

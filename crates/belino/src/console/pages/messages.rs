@@ -1,7 +1,7 @@
 //! Lists of MMs: newest first, narrowed by what is looked for, page by page.
 
 use super::super::{Desk, Visitor};
-use super::{Frame, Shown, bare, blocking, page, shown, size};
+use super::{Frame, Shown, bare, blocking, page, shown, size, submitted_by};
 use crate::content;
 use crate::explain::time;
 use crate::search::{self, Asked as Question};
@@ -53,7 +53,7 @@ fn row(frame: &Frame, ledger: &Ledger) -> Row {
     to_peers.sort_unstable();
     to_peers.dedup();
     let source = match &ledger.origin {
-        Origin::Submitted { by, .. } => by.clone(),
+        Origin::Submitted { by, .. } => submitted_by(by).to_owned(),
         Origin::Received { peer, .. } => format!("peer {peer}"),
     };
     let way = if to_peers.is_empty() { source } else { format!("{source} \u{2192} {}", to_peers.join(", ")) };
@@ -76,6 +76,9 @@ struct Messages {
     rows: Vec<Row>,
     asked: Asked,
     peers: Vec<String>,
+    /// Whether this is not the first page; where that is, and the next.
+    deep: bool,
+    newest: String,
     next: Option<String>,
     note: String,
 }
@@ -103,23 +106,28 @@ impl Asked {
     }
 
     fn states(&self) -> &'static [(&'static str, &'static str)] {
-        &[("open", "open: something is owed"), ("done", "done"), ("failed", "failed for somebody")]
+        &[("open", "open"), ("done", "done"), ("failed", "failed")]
     }
 
-    /// The same question, from another place on.
-    fn link(&self, before: MmId) -> String {
-        let mut link = format!("/messages?before={before}");
+    /// Whether anything is looked for.
+    fn is_any(&self) -> bool {
+        [&self.text, &self.state, &self.peer, &self.from, &self.to].iter().any(|field| !field.is_empty())
+    }
+
+    /// The same question, from another place on, or from the newest.
+    fn link(&self, before: Option<MmId>) -> String {
+        let before = before.map(|mm| mm.to_string()).unwrap_or_default();
         let fields = [
+            ("before", &before),
             ("text", &self.text),
             ("state", &self.state),
             ("peer", &self.peer),
             ("from", &self.from),
             ("to", &self.to),
         ];
-        for (name, value) in fields.into_iter().filter(|(_, v)| !v.is_empty()) {
-            link.push_str(&format!("&{name}={}", escaped(value)));
-        }
-        link
+        let told = fields.into_iter().filter(|(_, value)| !value.is_empty());
+        let query: Vec<String> = told.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        if query.is_empty() { "/messages".to_owned() } else { format!("/messages?{}", query.join("&")) }
     }
 }
 
@@ -164,9 +172,10 @@ pub(in super::super) async fn list(
         Err(_) => return bare(StatusCode::INTERNAL_SERVER_ERROR, "The list cannot be read."),
     };
     let rows = found.ledgers.iter().map(|ledger| row(&frame, ledger)).collect();
-    let next = found.next.map(|mm| asked.link(mm));
+    let next = found.next.map(|mm| asked.link(Some(mm)));
+    let (deep, newest) = (before.is_some(), asked.link(None));
     let peers = desk.parts.dock.config().house.peers.iter().map(|p| p.name.to_string()).collect();
-    page(StatusCode::OK, &Messages { frame, rows, asked, peers, next, note: found.note })
+    page(StatusCode::OK, &Messages { frame, rows, asked, peers, deep, newest, next, note: found.note })
 }
 
 /// MMs that are looked at for one page where no index is kept; the next page goes on where this one ended.

@@ -2,12 +2,12 @@
 
 use super::super::{Desk, Fields, Visitor, redirect};
 use super::parts::{Picture, picture};
-use super::{Frame, Shown, bare, blocking, page, shown, size};
+use super::{Frame, Shown, bare, blocking, instant, page, shown, size, submitted_by};
 use crate::admin::deed::{self, Deed};
 use crate::admin::verbs;
 use crate::content;
 use crate::decode;
-use crate::explain::{Told, repeated, time, what_happened};
+use crate::explain::{Told, repeated, several, time, times, what_happened};
 use crate::search::Asked;
 use crate::serve::Parts;
 use askama::Template;
@@ -60,7 +60,7 @@ struct Recipient {
 
 struct Moment {
     at: String,
-    meaning: &'static str,
+    meaning: String,
     tone: &'static str,
     peer: String,
     recipients: String,
@@ -216,7 +216,7 @@ fn facts(frame: &Frame, ledger: &Ledger) -> Vec<(&'static str, String)> {
     let request = ledger.request.as_ref();
     let mut facts = Vec::new();
     match &ledger.origin {
-        Origin::Submitted { by, .. } => facts.push(("Submitted by", by.clone())),
+        Origin::Submitted { by, .. } => facts.push(("Submitted by", submitted_by(by).to_owned())),
         Origin::Received { peer, mail_from } => {
             facts.push(("Received from", format!("peer {peer}")));
             let from = mail_from.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
@@ -275,7 +275,10 @@ fn moments(frame: &Frame, ledger: &Ledger) -> Vec<Moment> {
         let names: Vec<String> = names.map(|r| frame.masked(&r.party.address.value())).collect();
         Moment {
             at: time(moment.at),
-            meaning: moment.what.sentence(),
+            meaning: match moment.what {
+                What::Operator => "An operator stepped in".to_owned(),
+                what => sentence(what.sentence()),
+            },
             tone,
             peer: moment.peer.as_ref().map(ToString::to_string).unwrap_or_default(),
             recipients: names.join(", "),
@@ -285,10 +288,20 @@ fn moments(frame: &Frame, ledger: &Ledger) -> Vec<Moment> {
     each.collect()
 }
 
+/// With a capital, unless it begins with a name as it is written on the wire.
+fn sentence(words: &str) -> String {
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 fn owed(frame: &Frame, ledger: &Ledger) -> Vec<Owed> {
     let state = |state: TransactionState, due: Option<(mms::Timestamp, u32)>| match (state, due) {
         (TransactionState::Queued, Some((due, attempts))) => {
-            format!("in the queue, to be tried from {} on, {attempts} attempts made", time(due))
+            format!(
+                "in the queue, to be tried from {} on, {} made",
+                time(due),
+                several(attempts.into(), "attempt")
+            )
         }
         (TransactionState::Queued, None) => "to be queued".to_owned(),
         (TransactionState::Awaiting(until), _) => {
@@ -303,7 +316,7 @@ fn owed(frame: &Frame, ledger: &Ledger) -> Vec<Owed> {
         state: format!(
             "{}{}",
             state(t.state, t.entry),
-            if t.resends > 0 { format!(", sent again {} times", t.resends) } else { String::new() }
+            if t.resends > 0 { format!(", sent again {}", times(t.resends.into())) } else { String::new() }
         ),
     });
     let responses = ledger.responses.iter().map(|r| Owed {
@@ -311,8 +324,8 @@ fn owed(frame: &Frame, ledger: &Ledger) -> Vec<Owed> {
         peer: r.peer.to_string(),
         id: r.transaction_id.as_ref().map_or_else(String::new, |id| frame.masked(id.as_str())),
         state: r.entry.map_or_else(
-            || "sent, or given up".to_owned(),
-            |(due, n)| format!("to be sent from {} on, {n} attempts made", time(due)),
+            || "done with; the timeline says whether it was taken".to_owned(),
+            |(due, n)| format!("to be sent from {} on, {} made", time(due), several(n.into(), "attempt")),
         ),
     });
     let reports = ledger.reports.iter().map(|r| Owed {
@@ -324,21 +337,14 @@ fn owed(frame: &Frame, ledger: &Ledger) -> Vec<Owed> {
     requests.chain(responses).chain(reports).collect()
 }
 
-/// The header as words: what every message has, then each MM4 field as it stands.
+/// The header as words: what every mail has, then each MM4 field as it stands.
 fn words(frame: &Frame, json: &Value) -> Vec<(String, String)> {
     let mut rows: Vec<(String, String)> = Vec::new();
-    let names = [
-        ("Message type", "message_type"),
-        ("Version", "version"),
-        ("Transaction-ID", "transaction_id"),
-        ("Message-ID", "message_id"),
-        ("Date", "date"),
-        ("Subject", "subject"),
-    ];
-    for (name, key) in names {
-        if let Some(text) = json[key].as_str() {
-            rows.push((name.to_owned(), frame.masked(text)));
-        }
+    if let Some(date) = json["date"].as_str() {
+        rows.push(("Date".to_owned(), instant(date)));
+    }
+    if let Some(subject) = json["subject"].as_str() {
+        rows.push(("Subject".to_owned(), frame.masked(subject)));
     }
     if let Some(from) = json["originator"]["value"].as_str() {
         rows.push(("From".to_owned(), frame.masked(from)));

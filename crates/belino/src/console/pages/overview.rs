@@ -1,6 +1,6 @@
 //! The overview: how it is now, what the last hour was like, and each peer in a line.
 
-use super::super::chart::{Line, lines};
+use super::super::chart::{Line, Scale, lines};
 use super::super::{Desk, Visitor};
 use super::peers::{Row, rows, seconds};
 use super::{Frame, page, size, span};
@@ -19,14 +19,19 @@ use std::time::Duration;
 const GAP: usize = 30;
 /// Peers that have a line of their own in a chart.
 const LINES_MAX: usize = 6;
+/// Peers in the table: the charts below it should be near.
+const ROWS_MAX: usize = 8;
 
 #[derive(Template)]
 #[template(path = "console/overview.html")]
 struct Overview {
     frame: Frame,
-    tiles: Vec<(&'static str, String, String)>,
+    tiles: Vec<Tile>,
     charts: Vec<Chart>,
+    /// Peers, those first that somebody should look at.
     rows: Vec<Row>,
+    /// How many there are that stand on their own page only.
+    more: usize,
     mix: Vec<Mix>,
 }
 
@@ -34,8 +39,18 @@ struct Chart {
     title: &'static str,
     unit: &'static str,
     svg: String,
-    names: Vec<String>,
+    /// The lines, and what each was last.
+    names: Vec<(String, String)>,
     quiet: bool,
+}
+
+/// One number that matters.
+struct Tile {
+    name: &'static str,
+    value: String,
+    note: String,
+    /// Somebody should look.
+    bad: bool,
 }
 
 /// One kind of answer, how often it was given, and how much of all that is.
@@ -63,8 +78,7 @@ fn steps(
 }
 
 fn chart(
-    title: &'static str,
-    unit: &'static str,
+    (title, unit, scale): (&'static str, &'static str, Scale),
     samples: &[Sample],
     peers: &[PeerName],
     of: impl Fn(&PeerSample, &PeerSample, f64) -> Option<f64>,
@@ -72,8 +86,10 @@ fn chart(
     let of_peer = |peer: &PeerName| Line { name: peer.to_string(), values: steps(samples, &of, peer) };
     let drawn: Vec<Line> = peers.iter().take(LINES_MAX).map(of_peer).collect();
     let quiet = drawn.iter().all(|l| l.values.iter().flatten().all(|v| *v == 0.0));
-    let svg = lines(title, unit, &drawn, SAMPLES_MAX - 1, GAP);
-    Chart { title, unit, svg, names: drawn.into_iter().map(|l| l.name).collect(), quiet }
+    let svg = lines(title, unit, scale, &drawn, SAMPLES_MAX - 1, GAP);
+    let names = drawn.into_iter().map(|line| (line.last(scale), line.name));
+    let names = names.map(|(last, name)| (name, last.unwrap_or_else(|| "\u{2013}".into())));
+    Chart { title, unit, svg, names: names.collect(), quiet }
 }
 
 pub(in super::super) async fn show(
@@ -82,7 +98,7 @@ pub(in super::super) async fn show(
 ) -> Response<Body> {
     let parts = &desk.parts;
     let frame = Frame::new(&desk, &visitor, "Overview", "/").await;
-    let rows = rows(&desk, &frame).await;
+    let mut rows = rows(&desk, &frame).await;
     let (samples, passed, health) =
         (parts.dock.telemetry.samples(), parts.dock.telemetry.passed(), parts.store.health());
     let mut peers: Vec<PeerName> = rows.iter().map(|row| PeerName::new(&row.name)).collect();
@@ -90,21 +106,27 @@ pub(in super::super) async fn show(
     peers.sort_by_key(|peer| {
         std::cmp::Reverse(passed.get(peer).map_or(0, |p| p.received_all() + p.ended(Ended::Taken)))
     });
-    let draw = |title, unit, of: fn(&PeerSample, &PeerSample, f64) -> Option<f64>| {
-        chart(title, unit, &samples, &peers, of)
+    let draw = |title, unit, scale, of: fn(&PeerSample, &PeerSample, f64) -> Option<f64>| {
+        chart((title, unit, scale), &samples, &peers, of)
     };
     let charts = vec![
-        draw("Mails in", "a second", |a, b, s| Some(b.received.saturating_sub(a.received) as f64 / s)),
-        draw("Mails out", "a second", |a, b, s| Some(b.sent.saturating_sub(a.sent) as f64 / s)),
-        draw("Queue age", "seconds that the first entry is overdue", |_, b, _| Some(b.overdue.as_secs_f64())),
-        draw("RES latency", "seconds from 250 to its MM4_forward.RES, the middle one", |a, b, _| {
+        draw("Mails in", "a second", Scale::Number, |a, b, s| {
+            Some(b.received.saturating_sub(a.received) as f64 / s)
+        }),
+        draw("Mails out", "a second", Scale::Number, |a, b, s| {
+            Some(b.sent.saturating_sub(a.sent) as f64 / s)
+        }),
+        draw("Queue age", "how late its first entry is", Scale::Span, |_, b, _| {
+            Some(b.overdue.as_secs_f64())
+        }),
+        draw("RES latency", "from 250 to RES, the median", Scale::Span, |a, b, _| {
             b.round_trip.since(&a.round_trip).quantile(0.5)
         }),
-        draw("Refused or put off", "a minute", |a, b, s| {
+        draw("Refused or put off", "a minute", Scale::Number, |a, b, s| {
             let both = |s: &PeerSample| s.never + s.later;
             Some(both(b).saturating_sub(both(a)) as f64 * 60.0 / s)
         }),
-        draw("Queued", "entries that wait for the peer", |_, b, _| Some(b.queued as f64)),
+        draw("Queued", "entries that wait for the peer", Scale::Count, |_, b, _| Some(b.queued as f64)),
     ];
     let tiles = tiles(
         &rows,
@@ -114,7 +136,22 @@ pub(in super::super) async fn show(
         parts.clock.now().since(parts.dock.telemetry.recent.since()),
     );
     let mix = mix(&passed);
-    page(StatusCode::OK, &Overview { frame, tiles, charts, rows, mix })
+    worst_first(&mut rows);
+    let more = rows.len().saturating_sub(ROWS_MAX);
+    rows.truncate(ROWS_MAX);
+    page(StatusCode::OK, &Overview { frame, tiles, charts, rows, more, mix })
+}
+
+/// Shut gates, then paused ones, then the longest queues, then who has the most to tell.
+fn worst_first(rows: &mut [Row]) {
+    let rank = |row: &Row| match row.gate {
+        "shut" => 0,
+        "paused" => 1,
+        _ => 2,
+    };
+    rows.sort_by_key(|row| {
+        (rank(row), std::cmp::Reverse(row.queued), std::cmp::Reverse(row.received + row.sent))
+    });
 }
 
 fn tiles(
@@ -123,7 +160,7 @@ fn tiles(
     passed: &BTreeMap<PeerName, crate::telemetry::Passed>,
     health: &relay::store::Health,
     up: Duration,
-) -> Vec<(&'static str, String, String)> {
+) -> Vec<Tile> {
     let queued: u64 = rows.iter().map(|r| r.queued).sum();
     let overdue = samples.last().and_then(|s| s.peers.values().map(|p| p.overdue).max()).unwrap_or_default();
     let round_trip = passed.values().fold(Histogram::default(), |all, p| all.with(&p.round_trip));
@@ -134,28 +171,42 @@ fn tiles(
         let before = samples.iter().rev().find(|s| s.at <= begin).or(samples.first()).map_or(0, sum);
         last.saturating_sub(before)
     };
-    let shut = rows.iter().filter(|r| r.gate != "open").count();
+    let stand = |gate: &str| rows.iter().filter(|r| r.gate == gate).count();
+    let (open, shut, paused) = (stand("open"), stand("shut"), stand("paused"));
+    let gates = match (shut, paused) {
+        (0, 0) => "every peer can be reached".to_owned(),
+        (shut, 0) => format!("{shut} shut"),
+        (0, paused) => format!("{paused} paused"),
+        (shut, paused) => format!("{shut} shut, {paused} paused"),
+    };
     let failed = health.failed.is_some();
+    let late = match overdue.as_secs() {
+        0 | 1 => "nothing is late".to_owned(),
+        _ => format!("the first is late by {}", span(overdue)),
+    };
+    let free = health.disk_free.map_or("unknown".into(), size);
+    let tile = |name, value: String, note: String, bad| Tile { name, value, note, bad };
     vec![
-        ("In, last minute", minute(|p| p.received).to_string(), "mails from all peers".into()),
-        ("Out, last minute", minute(|p| p.sent).to_string(), "mails to all peers".into()),
-        ("Waiting for peers", queued.to_string(), format!("the oldest is overdue for {}", span(overdue))),
-        (
+        tile("In, last minute", minute(|p| p.received).to_string(), "mails from all peers".into(), false),
+        tile("Out, last minute", minute(|p| p.sent).to_string(), "mails to all peers".into(), false),
+        tile("Waiting for peers", queued.to_string(), late, false),
+        tile(
             "RES latency",
             seconds(round_trip.quantile(0.5)),
-            format!("95 of 100 within {}", seconds(round_trip.quantile(0.95))),
+            match round_trip.quantile(0.95) {
+                None => "no response since the start".to_owned(),
+                most => format!("95 of 100 within {}", seconds(most)),
+            },
+            false,
         ),
-        ("Peers reachable", format!("{} of {}", rows.len() - shut, rows.len()), "the gate is open".into()),
-        (
+        tile("Gates open", format!("{open} of {}", rows.len()), gates, shut > 0),
+        tile(
             "Store",
             (if failed { "failed" } else { "fine" }).to_owned(),
-            format!(
-                "{} kept, {} free",
-                size(health.content_live),
-                health.disk_free.map_or("unknown".into(), size)
-            ),
+            format!("{} kept, {free} free", size(health.content_live)),
+            failed,
         ),
-        ("Running", span(up), "numbers here are since then".into()),
+        tile("Running", span(up), "counts begin there".into(), false),
     ]
 }
 

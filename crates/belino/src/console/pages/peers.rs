@@ -1,10 +1,10 @@
 //! Peers: how each link stands, and pausing and resuming it.
 
 use super::super::{Desk, Fields, Visitor, redirect};
-use super::{Frame, ago, bare, page, size, span};
+use super::{Frame, ago, anchor, bare, page, size, span};
 use crate::admin::deed::{self, Deed};
 use crate::admin::verbs;
-use crate::explain::{failed_times, time, trouble_with};
+use crate::explain::{failed_times, several, time, trouble_with};
 use crate::telemetry::{Ended, Passed};
 use askama::Template;
 use axum::Extension;
@@ -14,6 +14,7 @@ use axum::http::{Response, StatusCode};
 use relay::{Gate, Input, PeerName, PeerState};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One peer at a glance.
 pub(super) struct Row {
@@ -23,7 +24,8 @@ pub(super) struct Row {
     pub sign: &'static str,
     pub why: String,
     pub queued: u64,
-    pub overdue: String,
+    /// How long the first of its queue is overdue, if that is worth a word.
+    pub overdue: Option<String>,
     pub in_flight: usize,
     pub incoming: usize,
     pub received: u64,
@@ -65,7 +67,7 @@ pub(super) async fn rows(desk: &Desk, frame: &Frame) -> Vec<Row> {
             sign,
             why: frame.masked(&why),
             queued: queue.queued,
-            overdue: span(queue.overdue),
+            overdue: (queue.overdue >= Duration::from_secs(2)).then(|| span(queue.overdue)),
             in_flight: state.in_flight,
             incoming: sessions.get(&state.peer).copied().unwrap_or(0),
             received: passed.received_all(),
@@ -112,6 +114,10 @@ struct Peer {
     facts: Vec<(&'static str, String)>,
     refusals: Vec<Refusal>,
     kinds: Vec<(String, &'static str, String, u64)>,
+    /// Its connections to us, in words.
+    incoming: String,
+    /// Where its configuration is shown.
+    anchor: String,
     paused: bool,
 }
 
@@ -172,11 +178,21 @@ async fn show(desk: &Desk, frame: Frame, name: &str) -> Response<Body> {
     let hits = parts.dock.paces.hits(&peer);
     facts.push(("Last mail from it", ago(now, passed.last_received)));
     facts.push(("Last mail to it", ago(now, passed.last_sent)));
-    facts.push(("First in its queue due for", row.overdue.clone()));
+    facts.push((
+        "First of its queue",
+        match (&row.overdue, row.queued) {
+            (Some(overdue), _) => format!("late by {overdue}"),
+            (None, 0) => "nothing waits".to_owned(),
+            (None, _) => "not due yet".to_owned(),
+        },
+    ));
     let quantile = |q| seconds(passed.round_trip.quantile(q));
     facts.push((
         "Its responses take",
-        format!("{} (half), {} (95 of 100), of {}", quantile(0.5), quantile(0.95), passed.round_trip.count()),
+        match passed.round_trip.count() {
+            0 => "none came since the start".to_owned(),
+            n => format!("{} for half, {} for 95 of 100; {n} so far", quantile(0.5), quantile(0.95)),
+        },
     ));
     facts.push((
         "Octets in and out",
@@ -185,20 +201,35 @@ async fn show(desk: &Desk, frame: Frame, name: &str) -> Response<Body> {
     facts.push(("Too fast", format!("{} slowed down, {} refused", hits.slowed, hits.refused)));
     let refusal = |r: &crate::recent::Refusal| Refusal {
         at: time(r.at),
-        who: if r.ours { "we refused".into() } else { format!("{name} refused, or there was trouble") },
+        who: if r.ours { format!("from {name}, refused by us") } else { format!("to {name}") },
         words: frame.masked(&r.words),
         next: trouble_with(&r.words, name).unwrap_or_default(),
         mm: r.mm.map(|mm| mm.to_string()),
     };
     let refusals = heard.refusals.iter().map(refusal).collect();
-    let received = passed.received.iter().map(|(k, n)| (k.message.to_owned(), "in", k.status.to_owned(), *n));
+    let message = |message: &str| (if message == "other" { "other mail" } else { message }).to_owned();
+    let status = |status: &str| if status == "-" { String::new() } else { status.to_owned() };
+    let received = passed.received.iter().map(|(k, n)| (message(k.message), "in", status(k.status), *n));
     let sent = passed.sent.iter().map(|((k, how), n)| {
-        let status = if k.status == "-" { String::new() } else { format!("{}, ", k.status) };
-        (k.message.to_owned(), "out", format!("{status}{}", how.word()), *n)
+        let how = match how {
+            Ended::Taken => "taken",
+            Ended::Later => "put off",
+            Ended::Never => "refused",
+            Ended::Unreachable => "no connection",
+            Ended::Unable => "could not be made",
+        };
+        let words = [status(k.status), how.to_owned()];
+        (
+            message(k.message),
+            "out",
+            words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", "),
+            *n,
+        )
     });
     let kinds = received.chain(sent).collect();
     let paused = row.gate == "paused";
-    page(StatusCode::OK, &Peer { frame, row, facts, refusals, kinds, paused })
+    let (incoming, anchor) = (several(row.incoming as u64, "connection"), anchor(&format!("Peer {name}")));
+    page(StatusCode::OK, &Peer { frame, row, facts, refusals, kinds, incoming, anchor, paused })
 }
 
 pub(in super::super) async fn change(

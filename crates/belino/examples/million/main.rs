@@ -1,7 +1,11 @@
-//! How long searches take in a store of very many MMs: `cargo run --release -p belino --example million [COUNT]`.
+//! How long searches and pages of the console take in a store of very many MMs:
+//! `cargo run --release -p belino --example million [COUNT] [stay]`.
 //!
 //! Makes a store of finished, failed and waiting MMs in a temporary folder, lets the search read it, and asks ten different
-//! things, each nine times. Prints the median of each, and the greatest.
+//! things, each nine times; then starts a relay on it and asks its console for every page. Prints the median of each, and the
+//! greatest. With `stay` it first waits, with a link that logs in.
+
+mod pages;
 
 use belino::clock::{Clock, monotonic};
 use belino::search::{Asked, Search};
@@ -47,8 +51,11 @@ fn ledger(n: u64, began: Timestamp) -> Ledger {
 
 fn main() -> anyhow::Result<()> {
     let count: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
+    let stay = std::env::args().nth(2).is_some_and(|word| word == "stay");
     let folder = tempfile::tempdir()?;
-    let store = Arc::new(Embedded::open(folder.path(), Options::default())?);
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data)?;
+    let store = Arc::new(Embedded::open(&data, Options::default())?);
     let began = Clock::System.now().minus(std::time::Duration::from_millis(GAP as u64 * count));
     let bar = indicatif::ProgressBar::new(count);
     let (done, reports) = sync_channel(4096);
@@ -75,7 +82,7 @@ fn main() -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     let start = monotonic();
-    let (search, thread) = Search::start(folder.path(), store)?;
+    let (search, thread) = Search::start(&data, store)?;
     let bar = indicatif::ProgressBar::new(count);
     let (_never, pause) = sync_channel::<()>(1);
     while let Some(read) = search.behind().reading {
@@ -83,7 +90,7 @@ fn main() -> anyhow::Result<()> {
         let _ = pause.recv_timeout(std::time::Duration::from_millis(200));
     }
     bar.finish_and_clear();
-    let size = std::fs::metadata(folder.path().join("search.db"))?.len();
+    let size = std::fs::metadata(data.join("search.db"))?.len();
     println!(
         "{count} MMs read into the index in {:.0} s; search.db has {} octets for each",
         (monotonic() - start) as f64 / 1e9,
@@ -130,5 +137,11 @@ fn main() -> anyhow::Result<()> {
     println!("{:>7.1} ms median of these", (medians[4] + medians[5]) / 2.0);
     search.stop();
     let _ = thread.join();
-    Ok(())
+    drop(search);
+    let places = pages::Places {
+        old: ledger(20, began).id,
+        middle: (middle, ledger(count / 2, began).accepted),
+        message_id: format!("mm-{}@mms.example", count / 3),
+    };
+    pages::measure(folder.path(), &data, &places, stay)
 }

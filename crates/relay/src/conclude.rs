@@ -16,7 +16,9 @@ use crate::report::Happening;
 use crate::store::Op;
 use crate::turn::{Entropy, Turn};
 use crate::verdict::Reason;
-use mms::{Address, ForwardReq, ForwardRes, HeaderText, MessageType, MmStatus, Party, RequestStatus};
+use mms::{
+    Address, ForwardReq, ForwardRes, HeaderText, MessageType, MmStatus, Party, RequestStatus, TransactionId,
+};
 
 /// What a recipient's share of the request came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,26 +160,35 @@ impl Turn<'_> {
         if again.ack_request != Some(true) {
             return;
         }
-        let concluded = |place: &u16| {
-            let recipient = &self.ledger.recipients[usize::from(*place)];
-            recipient.concluded && !self.passed(*place) && about.contains(&recipient.party.address)
-        };
-        let places = 0..self.ledger.recipients.len() as u16;
+        let Some(asker) = self.known_asker(peer, &request, asker) else { return };
+        let concluded: Vec<u16> = (0..self.ledger.recipients.len() as u16)
+            .filter(|place| self.ledger.recipients[usize::from(*place)].concluded && !self.passed(*place))
+            .collect();
+        let asked = |place: &u16| about.contains(&self.ledger.recipients[usize::from(*place)].party.address);
+        if !concluded.iter().any(asked) {
+            return;
+        }
+        // About all of whom it is known, not only about those: else each choice of recipients would be one answer more to keep.
         let known: Vec<(u16, Share)> =
-            places.filter(concluded).filter_map(|p| Some((p, self.ledger.share(p)?))).collect();
+            concluded.into_iter().filter_map(|p| Some((p, self.ledger.share(p)?))).collect();
         let collective = peer.profile.response_style == ResponseStyle::Collective;
-        if !known.is_empty() {
-            let groups = groups(&self.ledger, &known, collective);
-            self.answer_asker(peer, &request, &asker, &groups);
+        let groups = groups(&self.ledger, &known, collective);
+        self.answer_asker(peer, &request, &asker, &groups);
+    }
+
+    /// Who asks, as at the first time under this transaction id; a new id is remembered. `None`: a peer that asks under ever
+    /// new ids gets an answer to the first few.
+    fn known_asker(&mut self, peer: &Peer, request: &ForwardReq, asker: Asker) -> Option<Asker> {
+        let key = |id: &Option<TransactionId>| id.as_ref().map(|id| id.key().to_owned());
+        let mine = key(&asker.transaction_id);
+        let before = self.askers(peer, request);
+        if let Some(known) = before.iter().find(|known| key(&known.transaction_id) == mine) {
+            return Some(known.clone());
         }
-        let mine = asker.transaction_id.as_ref().map(mms::TransactionId::key);
-        let same = |id: &Option<mms::TransactionId>| id.as_ref().map(mms::TransactionId::key) == mine;
-        let known =
-            same(&request.transaction_id) || self.ledger.askers.iter().any(|a| same(&a.transaction_id));
-        // A peer that asks under ever new ids gets an answer to the first few.
-        if !known && self.ledger.askers.len() < ASKERS_MAX {
-            self.ledger.askers.push(asker);
-        }
+        (self.ledger.askers.len() < ASKERS_MAX).then(|| {
+            self.ledger.askers.push(asker.clone());
+            asker
+        })
     }
 
     /// Whether this recipient's request went on as it came, so that nothing is known here of what became of it.

@@ -358,6 +358,34 @@ fn a_repeat_of_what_passed_passes_again() {
     }
 }
 
+/// However often, under whatever ids and names and about whomever a peer asks again: its answers stay few.
+#[test]
+fn a_peer_that_asks_again_and_again_gets_a_bounded_number_of_answers() {
+    let mut a = back_to_back();
+    let all = [u1(), party("+12025550101"), party("+12025550102"), c1()];
+    let request = |tx: String, system: usize| ForwardReq {
+        to: all.to_vec(),
+        originator_system: format!("user{system}@mms.b.example").parse().ok(),
+        ..fwd("mm-1", &tx)
+    };
+    let (id, _) = a.arrives_new("b", request("tx-0".into(), 0), &all);
+    for n in 0..400 {
+        a.arrives_new("b", request(format!("tx-{}", n % 50), n), &all);
+    }
+    let ledger = a.ledger(id);
+    assert_eq!(ledger.askers.len(), 8);
+    let most = 9 * 2 * all.len();
+    assert!(ledger.responses.len() <= most, "{} answers, at most {most}", ledger.responses.len());
+    // Each of the first few ids has its answer, to the mailbox that was named first with it.
+    for n in 0..9 {
+        let of = ledger
+            .responses
+            .iter()
+            .find(|r| r.transaction_id.as_ref().unwrap().as_str() == format!("tx-{n}"));
+        assert_eq!(of.unwrap().to.to_string(), format!("user{n}@mms.b.example"));
+    }
+}
+
 /// C takes a part of the request, and answers it as a whole: what it has, and no more. The rest goes on in a transaction of ours.
 #[test]
 fn what_has_passed_in_part_is_answered_in_parts() {

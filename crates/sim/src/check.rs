@@ -281,7 +281,7 @@ impl Checks {
             }
             // What a peer asks, however often, buys it so many answers about one MM.
             let asked = ledger.askers.len() + 1;
-            let most = asked * (ledger.recipients.len() + 1);
+            let most = asked * 2 * ledger.recipients.len().max(1);
             let (forwards, reports): (Vec<_>, Vec<_>) =
                 ledger.responses.iter().partition(|r| r.kind == MessageType::ForwardRes);
             self.measures(name, "responses about one MM", forwards.len(), most);

@@ -101,6 +101,16 @@ impl Frame {
         self.alarms.iter().filter(|a| a.severity == crate::alarms::Severity::Alarm).count()
     }
 
+    /// How many alarms there are, and warnings beside them: together what the menu counts.
+    fn headline(&self) -> String {
+        let of = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+        let alarms = of(self.serious(), "alarm");
+        match self.alarms.len() - self.serious() {
+            0 => alarms,
+            rest => format!("{alarms} and {}", of(rest, "warning")),
+        }
+    }
+
     /// Words with numbers hidden, if they are to be.
     fn masked(&self, text: &str) -> String {
         self.mask.text(text).into_owned()

@@ -340,6 +340,12 @@ fn what_cannot_be_reached_and_what_ends_soon_is_told_of() {
     let alarms = ann.page("/alarms");
     assert!(alarms.contains("Our certificate expired at 2025-03-10"), "{alarms}");
     assert!(alarms.contains("Nothing was received from peer b since 2025-03-04 10:15:30 UTC"), "{alarms}");
+    // The banner counts what the menu counts.
+    let overview = ann.page("/");
+    let banner = overview.split("⚠ ").nth(1).and_then(|rest| rest.split(':').next()).unwrap();
+    let counted: usize = banner.split(' ').filter_map(|word| word.parse::<usize>().ok()).sum();
+    assert!(banner.contains("alarm") && banner.contains(" and ") && banner.contains("warning"), "{banner}");
+    assert!(overview.contains(&format!(">{counted}</b>")), "{banner}");
 }
 
 #[test]

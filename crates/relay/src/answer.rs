@@ -50,7 +50,7 @@ pub(crate) fn responded(
     let found =
         turn.ledger.transactions.iter().position(|t| Some(t.id.key()) == key && t.peer == arrival.peer);
     let Some(part) = found else {
-        if passed_on(&turn.ledger, &arrival.peer, response) {
+        if passed_on(&turn.ledger, &arrival.peer, response) && turn.may_answer_for() {
             let said = response.status_text.as_ref().map_or(String::new(), |t| format!(": {t}"));
             let text = format!("{}{said}, for the peer that sent the MM", response.request_status);
             turn.tell(What::Response, Some(&arrival.peer), &[], text);

@@ -198,6 +198,13 @@ impl Turn<'_> {
             && last.is_some_and(Transaction::passes)
     }
 
+    /// Whether the next Relay/Server may say one thing more about this MM to the peer that sent it. What it says for ever
+    /// anew stays here: two answers for each recipient and each that asked are more than it needs.
+    pub fn may_answer_for(&self) -> bool {
+        let answers = self.ledger.responses.iter().filter(|r| r.kind == MessageType::ForwardRes).count();
+        answers < 2 * self.ledger.recipients.len().max(1) * (self.ledger.askers.len() + 1)
+    }
+
     /// The next Relay/Server answers us what it should have answered the peer that sent the MM: so do we.
     pub fn answer_for(&mut self, from: &PeerName, response: &ForwardRes) {
         let Origin::Received { peer, .. } = &self.ledger.origin else { return };

@@ -485,6 +485,24 @@ fn an_answer_to_us_about_what_passed_goes_on() {
     assert_eq!(answered(&a.errand()), expected);
 }
 
+/// However much the next peer has to say about what passed, the peer that sent it hears a bounded number of answers.
+#[test]
+fn a_peer_that_answers_us_for_ever_is_not_said_on_for_ever() {
+    let mut a = Driver::with(between(TransitMode::Transparent));
+    let (id, _) = a.arrives_new("b", fwd("mm-1", "tx-1"), &[c1()]);
+    let errand = a.errand();
+    a.carried(&errand, taken());
+    for n in 0..100 {
+        let mut response = res_for(TransactionId::new("tx-1").unwrap(), RequestStatus::Ok, &[]);
+        if let AbstractMessage::ForwardRes(response) = &mut response {
+            response.message_id = mms::MessageId::new("mm-1").ok();
+            response.status_text = mms::HeaderText::new(format!("word {n}")).ok();
+        }
+        a.arrives("c", response);
+    }
+    assert_eq!(a.ledger(id).responses.len(), 2);
+}
+
 /// Without a transparent grant nothing passes as it came, whoever it is addressed to.
 #[test]
 fn a_response_for_another_peer_passes_only_where_its_request_may() {

@@ -99,7 +99,9 @@ impl Turn<'_> {
         let ack = request.ack_request == Some(true);
         let anybody = known.iter().any(|(_, share)| share.status == RequestStatus::Ok);
         let collective = peer.profile.response_style == ResponseStyle::Collective;
-        let answered = self.ledger.responses.iter().any(|r| r.kind == MessageType::ForwardRes);
+        // What the next peer said of some, by name, was no answer for all.
+        let for_all = |r: &Response| r.kind == MessageType::ForwardRes && r.recipients.is_empty();
+        let answered = self.ledger.responses.iter().any(for_all);
         if ack && collective && !answered && open && !anybody {
             return; // one response for all waits until somebody was accepted, or nobody is left
         }

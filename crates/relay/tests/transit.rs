@@ -485,6 +485,31 @@ fn an_answer_to_us_about_what_passed_goes_on() {
     assert_eq!(answered(&a.errand()), expected);
 }
 
+/// The same for a peer that wants one answer for all: what C said of its part, by name, was none.
+#[test]
+fn the_rest_of_what_has_passed_in_part_is_answered_collectively() {
+    let mut house = between(TransitMode::Transparent);
+    house.peers[0].profile.response_style = ResponseStyle::Collective;
+    let mut a = Driver::with(house);
+    let both = [c1(), party("+12025550121")];
+    a.arrives_new("b", ForwardReq { to: both.to_vec(), ..fwd("mm-1", "tx-1") }, &both);
+    let errand = a.errand();
+    a.carried(&errand, Carried::Told(vec![Told::Taken("250 taken".into()), Told::Later("450 later".into())]));
+    let mut response = res_for(TransactionId::new("tx-1").unwrap(), RequestStatus::ErrorUnspecified, &[]);
+    if let AbstractMessage::ForwardRes(response) = &mut response {
+        response.message_id = mms::MessageId::new("mm-1").ok();
+    }
+    a.arrives("c", response);
+    let some = a.errand();
+    assert_eq!(answered(&some).3, ["+12025550120"]);
+    a.carried(&some, taken());
+    a.pass(Duration::from_secs(120));
+    let rest = a.errand();
+    a.carried(&rest, taken());
+    a.arrives("c", res(&rest, RequestStatus::Ok, &[]));
+    assert_eq!(answered(&a.errand()), ok_for_b("tx-1", &[]));
+}
+
 /// However much the next peer has to say about what passed, the peer that sent it hears a bounded number of answers.
 #[test]
 fn a_peer_that_answers_us_for_ever_is_not_said_on_for_ever() {

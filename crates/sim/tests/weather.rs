@@ -56,12 +56,16 @@ fn a_thousand_seeds_hold() {
 
 /// Seeds that have found a bug. The world grows, and a seed of an older world tells another story in a newer one: each
 /// bug has its own test where it was, and a new seed when the world changes.
-const FOUND: [(u64, &str); 6] = [
+const FOUND: [(u64, &str); 7] = [
     (806, "a repeated response about one recipient counted for another one of the same MM"),
     (630, "a repeat of what had passed transparently was answered Ok by the relay in between"),
     (477, "a response to the relay in between, quicker than the 250 for its request, was dropped"),
     (22821, "who had a part of what passed transparently answered for the whole"),
     (46885, "a request asked again for another mailbox each time had ever more answers"),
+    (
+        139_977,
+        "a peer that wants one answer for all had none about the rest, after the next one spoke of some",
+    ),
     (1203, "a report in transit, after a clock turned back and a restart, stopped the heart"),
 ];
 

@@ -64,9 +64,7 @@ impl Ledger {
             RecipientState::Duplicate => recipient.status.and_then(said),
         }
     }
-}
 
-impl Ledger {
     /// Whose request has passed to this peer, if not everybody's: it knows of no others, and may speak of all that it knows.
     pub(crate) fn passed_to(&self, peer: &PeerName) -> Vec<Party> {
         let passed = self.transactions.iter().filter(|t| t.passes() && t.peer == *peer);

@@ -233,8 +233,8 @@ fn a_trace_goes_on_after_a_crash() {
 
 #[test]
 fn a_collector_that_is_busy_or_away_gets_the_same_later() {
-    // A port where nobody listens at first.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // A port where nobody listens at first, at an address that no other test uses.
+    let listener = TcpListener::bind("127.0.0.77:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let more =
